@@ -1,0 +1,1 @@
+"""The research session: its service, its loop and its phases."""

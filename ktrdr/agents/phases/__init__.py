@@ -1,0 +1,1 @@
+"""One module a phase, one entry function a module."""

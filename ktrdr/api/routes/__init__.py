@@ -1,0 +1,1 @@
+"""HTTP in, service call, envelope out."""

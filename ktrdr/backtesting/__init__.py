@@ -1,0 +1,1 @@
+"""The simulation kernel and its statistics; knows no operation and no database."""

@@ -1,0 +1,1 @@
+"""Market data sets, indicators and fuzzy features, cut so that nothing sees ahead."""

@@ -1,0 +1,131 @@
+"""The error tree. Each class has one stable code; `api/errors.py` maps classes to HTTP once.
+
+KtrdrError
+├── NotFound
+│   ├── OperationNotFound        OPERATION_NOT_FOUND
+│   ├── SessionNotFound          SESSION_NOT_FOUND
+│   └── CheckpointNotFound       CHECKPOINT_NOT_FOUND
+├── Conflict
+│   ├── OperationNotResumable    OPERATION_NOT_RESUMABLE
+│   ├── OperationNotCancellable  OPERATION_NOT_CANCELLABLE
+│   ├── ResumeConflict           RESUME_CONFLICT
+│   ├── CheckpointIncompatible   CHECKPOINT_INCOMPATIBLE
+│   ├── CheckpointInUse          CHECKPOINT_IN_USE
+│   └── SessionActive            SESSION_ACTIVE
+├── InvalidInput                 VALIDATION_ERROR
+├── CheckpointCorrupted          CHECKPOINT_CORRUPTED
+├── DatabaseUnavailable          DATABASE_UNAVAILABLE
+├── RefusedToStart               REFUSED_TO_START
+└── StepFailed                   a phase's or worker's own code, kept on the operation's row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class KtrdrError(Exception):
+    """What happened and what to do next, under a code that never changes."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+
+    def __init__(self, message: str, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, object] = dict(details or {})
+
+
+class NotFound(KtrdrError):
+    """The thing named does not exist."""
+
+
+class OperationNotFound(NotFound):
+    code = "OPERATION_NOT_FOUND"
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__(
+            f"There is no operation '{operation_id}'. GET /api/v1/operations lists those there are.",
+            {"operation_id": operation_id},
+        )
+
+
+class SessionNotFound(NotFound):
+    code = "SESSION_NOT_FOUND"
+
+    def __init__(self, session_id: int) -> None:
+        super().__init__(
+            f"There is no session {session_id}. GET /api/v1/agent/sessions lists those there are.",
+            {"session_id": session_id},
+        )
+
+
+class CheckpointNotFound(NotFound):
+    code = "CHECKPOINT_NOT_FOUND"
+
+    def __init__(self, operation_id: str) -> None:
+        reasons = [
+            "the operation completed (its checkpoint is deleted with COMPLETED)",
+            "the operation stopped before its first checkpoint",
+            "the checkpoint was deleted or cleaned up",
+        ]
+        super().__init__(
+            f"Operation '{operation_id}' has no checkpoint. Start it anew if its work is still wanted.",
+            {"operation_id": operation_id, "possible_reasons": reasons},
+        )
+
+
+class Conflict(KtrdrError):
+    """The request is sound, but not in the present state; nothing was changed."""
+
+
+class OperationNotResumable(Conflict):
+    code = "OPERATION_NOT_RESUMABLE"
+
+
+class OperationNotCancellable(Conflict):
+    code = "OPERATION_NOT_CANCELLABLE"
+
+
+class ResumeConflict(Conflict):
+    code = "RESUME_CONFLICT"
+
+
+class CheckpointIncompatible(Conflict):
+    code = "CHECKPOINT_INCOMPATIBLE"
+
+
+class CheckpointInUse(Conflict):
+    code = "CHECKPOINT_IN_USE"
+
+
+class SessionActive(Conflict):
+    code = "SESSION_ACTIVE"
+
+
+class InvalidInput(KtrdrError):
+    code = "VALIDATION_ERROR"
+
+
+class CheckpointCorrupted(KtrdrError):
+    """Something is stored, but it is not what was saved. Never reported as missing."""
+
+    code = "CHECKPOINT_CORRUPTED"
+
+
+class DatabaseUnavailable(KtrdrError):
+    code = "DATABASE_UNAVAILABLE"
+
+
+class RefusedToStart(KtrdrError):
+    """The backend will not start; the message says who is in the way or what to set."""
+
+    code = "REFUSED_TO_START"
+
+
+class StepFailed(KtrdrError):
+    """A phase or a worker could not go on. Its own code ends up on the operation's row."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.step_code = code

@@ -1,0 +1,1 @@
+"""Neuro-fuzzy training; knows no operation and no database."""

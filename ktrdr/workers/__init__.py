@@ -1,0 +1,1 @@
+"""Operations that run in processes of their own."""

@@ -1,0 +1,1 @@
+"""Engines that start and kill worker processes."""
