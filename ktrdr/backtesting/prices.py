@@ -1,0 +1,21 @@
+"""The prices a simulation reads, as any object that has them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Targets = NDArray[np.signedinteger[Any]]
+
+
+class Prices(Protocol):
+    """Opens and closes of the same bars, oldest first. `ktrdr.data.bars.Bars` is one."""
+
+    @property
+    def open(self) -> Floats: ...
+
+    @property
+    def close(self) -> Floats: ...
