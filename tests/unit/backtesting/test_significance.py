@@ -124,6 +124,28 @@ def test_the_vetoes_tell_costs_and_lag_apart() -> None:
     assert vetoes(bars, seeing(bars, 2), 0, 800, Costs(0.0001)).alpha_one_bar_late > 0.0
 
 
+def test_one_bar_late_is_the_same_decisions_shifted_and_flat_before_them() -> None:
+    """The lagged alpha is that of targets moved by one bar, with nothing decided at the first."""
+    bars, targets = random_bars(300, 12), random_targets(300, 13)
+    targets[50] = 1
+    late = np.concatenate([[0], targets[:-1]]).astype(np.int8)
+    late[50] = 0
+    expected = exam(simulate(bars, late, 50, 300, Costs(0.001)), bars, late, 300, Costs(0.001), 0.03)
+    found = vetoes(bars, targets, 50, 300, Costs(0.001))
+    assert found.alpha_one_bar_late == expected["alpha_annual"]
+
+
+def test_significant_means_below_the_level() -> None:
+    """The exam's own p-value as the level is not passed; the next number above it is."""
+    bars = random_bars(800, 14)
+    targets = np.where(random_targets(800, 15, 0.5) > 0, seeing(bars, 1), 0).astype(np.int8)
+    result = simulate(bars, targets, 0, 800, Costs(0.02))
+    p_value = exam(result, bars, targets, 800, Costs(0.02), 0.03)["p_value"]
+    assert 0.0 < p_value < 1.0
+    for level, significant in ((p_value, False), (float(np.nextafter(p_value, 1.0)), True)):
+        assert exam(result, bars, targets, 800, Costs(0.02), level)["significant"] is significant
+
+
 def test_costs_alone_can_veto() -> None:
     """An edge that pays its costs once, but not twice."""
     bars = random_bars(800, 9)
