@@ -21,7 +21,7 @@ KtrdrError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -101,6 +101,14 @@ class CheckpointInUse(Conflict):
 
 class SessionActive(Conflict):
     code = "SESSION_ACTIVE"
+
+    def __init__(self, capacity: int, active: Sequence[tuple[str, int]]) -> None:
+        named = ", ".join(str(session_id) for _, session_id in active)
+        super().__init__(
+            f"{len(active)} of {capacity} sessions are active (session {named}). Wait, cancel one, "
+            "or raise KTRDR_MAX_ACTIVE_SESSIONS.",
+            {"active": [{"operation_id": one, "session_id": session_id} for one, session_id in active]},
+        )
 
 
 class InvalidInput(KtrdrError):

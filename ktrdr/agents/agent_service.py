@@ -1,0 +1,146 @@
+"""Trigger a research session and look at what sessions there are.
+
+Cancel and resume are operations' business: a session is one operation like any other, and the loop
+picks it up at its checkpoint once it is PENDING again.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ktrdr.agents.checkpoint_builder import build
+from ktrdr.agents.workbench import training_epoch
+from ktrdr.checkpointing.schemas import CheckpointType
+from ktrdr.data.provenance import fingerprint_of
+from ktrdr.domain.errors import InvalidInput, SessionActive
+from ktrdr.domain.market import DATASETS
+from ktrdr.domain.operations import NewOperation, Operation, OperationType
+from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
+from ktrdr.domain.strategies import parse_strategy
+from ktrdr.persistence.unit_of_work import Database
+
+KNOWN_TRIALS = 200  # how many earlier trials a designer learns from
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What a user asks for; everything but the reason has a default."""
+
+    reason: TriggerReason
+    seed: int | None = None
+    dataset: str = "nasdaq"
+    strategy: Mapping[str, Any] | None = None
+    brief: str = ""
+
+
+@dataclass(frozen=True)
+class SessionView:
+    """A session with its operation and its children, as the database has them now."""
+
+    session: AgentSession
+    operation: Operation
+    children: tuple[Operation, ...]
+    training_checkpoint_epoch: int | None
+
+
+class AgentService:
+    """Use cases of research sessions."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        instance: str,
+        max_active: int,
+        thresholds: GateThresholds,
+        wake: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._instance = instance
+        self._max_active = max_active
+        self._thresholds = thresholds
+        self._wake = wake
+
+    async def trigger(self, trigger: Trigger) -> AgentSession:
+        """Create a session: operation, session row and first checkpoint in one transaction.
+
+        Raises SessionActive when the capacity is taken. The check and the insert share the
+        transaction, so of any number of triggers no more get in than there is room for.
+        """
+        if trigger.dataset not in DATASETS:
+            raise InvalidInput(
+                f"There is no data set '{trigger.dataset}'. Known: {', '.join(sorted(DATASETS))}."
+            )
+        strategy = None if trigger.strategy is None else parse_strategy(trigger.strategy).to_config()
+        operation_id = f"research_{uuid.uuid4().hex[:12]}"
+        seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed
+        async with self._database.transaction() as tx:
+            await tx.operations.lock_capacity()
+            active = await tx.operations.active_sessions()
+            if len(active) >= self._max_active:
+                sessions = [await tx.sessions.by_operation(one.operation_id) for one in active]
+                raise SessionActive(
+                    self._max_active, [(one.operation_id, one.session_id) for one in sessions if one]
+                )
+            known = await tx.ledger.recent_ids(KNOWN_TRIALS)
+            request = {
+                "trigger_reason": trigger.reason.value,
+                "seed": seed,
+                "dataset": trigger.dataset,
+                "strategy": strategy,
+                "brief": trigger.brief,
+                "known_trials": list(known),
+            }
+            await tx.operations.insert_if_absent(
+                NewOperation(
+                    operation_id,
+                    OperationType.AGENT_RESEARCH,
+                    request,
+                    is_backend_local=True,
+                    owner=self._instance,
+                )
+            )
+            session = await tx.sessions.create(
+                operation_id=operation_id,
+                trigger_reason=trigger.reason,
+                seed=seed,
+                dataset=trigger.dataset,
+                brief=trigger.brief,
+            )
+            await tx.checkpoints.save(
+                operation_id,
+                0,
+                CheckpointType.PHASE_TRANSITION,
+                build(session).to_json(),
+                None,
+                fingerprint_of(session.dataset, None, asdict(self._thresholds)),
+            )
+        self._wake()
+        return session
+
+    async def latest(self) -> SessionView | None:
+        """The session that is active, else the last one; None when there never was one."""
+        async with self._database.read() as tx:
+            session = await tx.sessions.latest()
+        return None if session is None else await self.view(session.session_id)
+
+    async def view(self, session_id: int) -> SessionView:
+        """One session. Raises SessionNotFound."""
+        async with self._database.read() as tx:
+            session = await tx.sessions.get(session_id)
+            operation = await tx.operations.get(session.operation_id)
+            children = await tx.operations.list(parent=session.operation_id)
+            epoch = await training_epoch(tx, session)
+        ordered = tuple(sorted(children, key=lambda child: child.created_at))
+        return SessionView(session, operation, ordered, epoch)
+
+    async def history(self, limit: int) -> list[SessionView]:
+        """Sessions, newest first."""
+        async with self._database.read() as tx:
+            sessions = await tx.sessions.list(limit)
+        return [await self.view(session.session_id) for session in sessions]
+

@@ -1,0 +1,53 @@
+"""DESIGNING: a strategy from the user, or from a designer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ktrdr.agents.designers.child import design
+from ktrdr.agents.workbench import Step, Workbench
+from ktrdr.domain.fingerprints import derive_seed
+from ktrdr.domain.operations import NewOperation, OperationType, training_id
+from ktrdr.domain.sessions import AgentSession, Phase
+from ktrdr.domain.strategies import parse_strategy
+
+
+async def run(session: AgentSession, bench: Workbench) -> Step:
+    """Decide the strategy and record the training that follows, in one step.
+
+    The designer sees the trials that were known when the session was triggered (their ids are in
+    the request), so a design that is repeated after a crash is the same design.
+    """
+    await bench.check()
+    given = bench.operation.request.get("strategy")
+    if given is not None:
+        config, notes = dict(given), "The strategy was given by the user; nothing was designed."
+    else:
+        config, notes = await _designed(session, bench)
+    strategy = parse_strategy(config)
+    child = NewOperation(
+        operation_id=training_id(session.operation_id),
+        operation_type=OperationType.TRAINING,
+        request={
+            "dataset": session.dataset,
+            "strategy_config": strategy.to_config(),
+            "seed": derive_seed(session.seed, "training"),
+        },
+        parent_operation_id=session.operation_id,
+    )
+    after = replace(
+        session,
+        phase=Phase.TRAINING,
+        strategy_config=strategy.to_config(),
+        research_notes=notes,
+        training_operation_id=child.operation_id,
+    )
+    return Step(after, (child,))
+
+
+async def _designed(session: AgentSession, bench: Workbench) -> tuple[dict[str, object], str]:
+    known = [int(trial_id) for trial_id in bench.operation.request.get("known_trials", [])]
+    async with bench.database.read() as tx:
+        trials = await tx.ledger.by_ids(known)
+    proposal = await design(session.dataset, derive_seed(session.seed, "design"), trials)
+    return dict(proposal.strategy_config), proposal.research_notes

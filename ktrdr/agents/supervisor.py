@@ -1,0 +1,80 @@
+"""Claims this backend's PENDING sessions and runs them, one task each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ktrdr.agents.loop import run_session
+from ktrdr.agents.workbench import Workbench
+from ktrdr.domain.errors import DatabaseUnavailable
+from ktrdr.domain.operations import Operation, OperationType, Status
+from ktrdr.domain.sessions import GateThresholds
+from ktrdr.persistence.unit_of_work import Database
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 2.0
+DRAIN_SECONDS = 20.0
+
+
+class SessionSupervisor:
+    """Owns the session tasks of one backend; `wake` after a trigger or a resume."""
+
+    def __init__(self, database: Database, instance: str, thresholds: GateThresholds) -> None:
+        self._database = database
+        self._instance = instance
+        self._thresholds = thresholds
+        self._woken = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Look for PENDING sessions now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Claim and run until `stop`; the database is asked again and again, nothing is remembered."""
+        while not self._stop.is_set():
+            self._woken.clear()
+            try:
+                await self._claim_all()
+            except DatabaseUnavailable as outage:
+                log.warning("sessions wait for the database: %s", outage.message)
+            try:
+                await asyncio.wait_for(self._woken.wait(), IDLE_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def stop(self) -> None:
+        """Have every session write its `shutdown` checkpoint, bounded."""
+        self._stop.set()
+        self._woken.set()
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+
+    async def _claim_all(self) -> None:
+        async with self._database.read() as tx:
+            waiting = await tx.operations.list(
+                status=Status.PENDING, operation_type=OperationType.AGENT_RESEARCH
+            )
+        for operation in reversed(waiting):  # the list is newest first; sessions start oldest first
+            if operation.owner != self._instance:
+                continue
+            async with self._database.transaction() as tx:
+                claimed = await tx.operations.claim(operation.operation_id, self._instance, None, None)
+            if claimed is not None:
+                self._start(claimed)
+
+    def _start(self, operation: Operation) -> None:
+        bench = Workbench(self._database, operation, self._thresholds, self._stop)
+        task = asyncio.create_task(run_session(bench), name=f"session {operation.operation_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s ended unexpectedly", task.get_name(), exc_info=task.exception())

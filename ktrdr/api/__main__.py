@@ -1,0 +1,92 @@
+"""`python -m ktrdr.api`: start a backend, or say in one sentence why not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from ktrdr.api.app import create_app
+from ktrdr.api.bootstrap import Backend, prepare_home
+from ktrdr.api.guard import LOOPBACK
+from ktrdr.domain.errors import KtrdrError, RefusedToStart
+from ktrdr.settings import Settings
+
+log = logging.getLogger("ktrdr")
+GRACE_SECONDS = 25
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = Settings()
+        check_exposure(settings)
+        prepare_home(settings)
+        with listen(settings) as listener:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(serve(settings, listener))
+    except ValidationError as invalid:
+        names = ", ".join(f"KTRDR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in invalid.errors())
+        print(f"ktrdr refuses to start: {names}", file=sys.stderr)
+        return 2
+    except KtrdrError as refused:
+        print(f"ktrdr refuses to start: {refused.message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen beyond loopback without a token."""
+    if settings.host not in LOOPBACK and settings.token is None:
+        raise RefusedToStart(
+            f"KTRDR_HOST={settings.host} is reachable from other machines. Set KTRDR_TOKEN, "
+            "or stay on 127.0.0.1."
+        )
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Bind first: a port in use is found before the database is touched."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise RefusedToStart(
+            f"{settings.host}:{settings.port} can't be listened on ({error.strerror}). "
+            "Stop what uses it, or choose another with --port."
+        ) from error
+    return listener
+
+
+async def serve(settings: Settings, listener: socket.socket) -> None:
+    backend = Backend(settings)
+    await backend.open()
+    config = uvicorn.Config(
+        create_app(backend),
+        http="h11",
+        lifespan="on",
+        log_level="warning",
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    host, port = listener.getsockname()[:2]
+    log.info("ktrdr serves http://%s:%s (home %s)", host, port, settings.home)
+    await uvicorn.Server(config).serve([listener])
+
+
+def _loop_factory():  # type: ignore[no-untyped-def]
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this platform: asyncio's own loop does the job
+        return None
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""The ASGI application over an opened backend."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from ktrdr import __version__
+from ktrdr.api import errors
+from ktrdr.api.bootstrap import Backend
+from ktrdr.api.guard import Guard
+from ktrdr.api.routes import agent, checkpoints, health, jobs, operations
+
+PREFIX = "/api/v1"
+
+
+def create_app(backend: Backend) -> ASGIApp:
+    """Routes inside, the guard outside."""
+    app = FastAPI(title="ktrdr", version=__version__, lifespan=backend.lifespan)
+    errors.install(app)
+    for router in (
+        agent.router(backend.agent),
+        operations.router(backend.operations),
+        checkpoints.router(backend.checkpoints),
+        jobs.router(backend.operations),
+        health.router(backend.database),
+    ):
+        app.include_router(router, prefix=PREFIX)
+    settings = backend.settings
+    token = None if settings.token is None else settings.token.get_secret_value()
+    return Guard(app, hosts=[settings.host, *settings.allowed_hosts.split(",")], token=token)

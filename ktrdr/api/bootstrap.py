@@ -1,0 +1,104 @@
+"""The only wiring: settings in, a running backend out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from ktrdr.agents.agent_service import AgentService
+from ktrdr.agents.supervisor import SessionSupervisor
+from ktrdr.api.instance import InstanceLock
+from ktrdr.api.services.checkpoints_service import CheckpointsService
+from ktrdr.api.services.operations_service import OperationsService
+from ktrdr.api.services.startup_reconciliation import StartupReconciliation
+from ktrdr.persistence.unit_of_work import Database
+from ktrdr.settings import Settings
+from ktrdr.workers.dispatcher import Dispatcher
+from ktrdr.workers.executors.local import LocalExecutor
+
+log = logging.getLogger(__name__)
+
+
+class Backend:
+    """Everything one backend process owns, in the order it starts and stops."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.url)
+        executor = LocalExecutor(settings.logs, worker_environment(settings))
+        self.dispatcher = Dispatcher(self.database, executor, settings.worker_slots)
+        self.supervisor = SessionSupervisor(self.database, settings.instance, settings.thresholds)
+        self.lock = InstanceLock(self.database, settings.instance)
+        self.reconciliation = StartupReconciliation(self.database, settings.instance)
+        self.agent = AgentService(
+            self.database,
+            instance=settings.instance,
+            max_active=settings.max_active_sessions,
+            thresholds=settings.thresholds,
+            wake=self.wake,
+        )
+        self.operations = OperationsService(
+            self.database,
+            instance=settings.instance,
+            max_active=settings.max_active_sessions,
+            thresholds=settings.thresholds,
+            artifacts=settings.artifacts,
+            wake=self.wake,
+        )
+        self.checkpoints = CheckpointsService(self.database, settings.artifacts)
+
+    def wake(self) -> None:
+        self.supervisor.wake()
+        self.dispatcher.wake()
+
+    async def open(self) -> None:
+        """Be ready to serve: schema, lock, and the truth about what ran before."""
+        await self.database.wait_until_ready(self.settings.database_wait_seconds)
+        await self.database.migrate()
+        await self.lock.acquire()
+        await self.reconciliation.reconcile()
+        await self.dispatcher.reap()
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Own the background tasks of a backend that `open` has made ready."""
+        tasks = [
+            asyncio.create_task(self.supervisor.run(), name="session supervisor"),
+            asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
+            asyncio.create_task(self.lock.keep(), name="instance lock"),
+        ]
+        for task in tasks:
+            task.add_done_callback(_report)
+        try:
+            yield
+        finally:
+            self.dispatcher.stop()
+            await self.supervisor.stop()
+            self.lock.stop()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.lock.release()
+            await self.database.close()
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """What a worker is told; the database's password travels by environment, never by command line."""
+    environment = {"KTRDR_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+    if settings.database_url is not None:
+        environment["KTRDR_DATABASE_URL"] = settings.url
+    return environment
+
+
+def prepare_home(settings: Settings) -> None:
+    """Create the home, closed to other users of the machine."""
+    os.umask(0o077)
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("%s ended", task.get_name(), exc_info=task.exception())

@@ -1,0 +1,52 @@
+"""Training and backtests without a session: the same operations, started directly."""
+
+from __future__ import annotations
+
+import uuid
+
+from fastapi import APIRouter
+
+from ktrdr.api.schemas import Envelope, OperationData, StartBacktest, StartTraining
+from ktrdr.api.services.operations_service import OperationsService
+from ktrdr.domain.errors import InvalidInput
+from ktrdr.domain.market import DATASETS, Segment
+from ktrdr.domain.operations import NewOperation, OperationType, Status
+from ktrdr.domain.strategies import parse_strategy
+
+
+def router(service: OperationsService) -> APIRouter:
+    routes = APIRouter(tags=["training and backtests"])
+
+    @routes.post("/training/start", status_code=202)
+    async def start_training(body: StartTraining) -> Envelope[OperationData]:
+        """Train a strategy on a data set's development segment."""
+        if body.dataset not in DATASETS:
+            raise InvalidInput(f"There is no data set '{body.dataset}'. Known: {', '.join(sorted(DATASETS))}.")
+        request = {
+            "dataset": body.dataset,
+            "strategy_config": parse_strategy(body.strategy).to_config(),
+            "seed": body.seed,
+        }
+        new = NewOperation(f"training_{uuid.uuid4().hex[:12]}", OperationType.TRAINING, request)
+        return Envelope(data=OperationData.of(await service.start(new)))
+
+    @routes.post("/backtests/start", status_code=202)
+    async def start_backtest(body: StartBacktest) -> Envelope[OperationData]:
+        """Backtest a trained strategy on its validation segment; the holdout is for sessions alone."""
+        training = (await service.get(body.training_operation_id)).operation
+        done = training.status is Status.COMPLETED and training.result is not None
+        if training.operation_type is not OperationType.TRAINING or not done:
+            raise InvalidInput(
+                f"'{body.training_operation_id}' is not a completed training (it is "
+                f"{training.operation_type}, {training.status}). Wait for it, or name another."
+            )
+        request = {
+            "dataset": training.request["dataset"],
+            "strategy_config": training.request["strategy_config"],
+            "segment": Segment.VALIDATION.value,
+            "model": (training.result or {})["model"],
+        }
+        new = NewOperation(f"backtest_{uuid.uuid4().hex[:12]}", OperationType.BACKTESTING, request)
+        return Envelope(data=OperationData.of(await service.start(new)))
+
+    return routes

@@ -1,0 +1,101 @@
+"""Operations: list, show, cancel, resume, follow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
+
+from ktrdr.api.errors import as_error
+from ktrdr.api.schemas import (
+    Cancelled,
+    CheckpointSummary,
+    Envelope,
+    OperationData,
+    Resumed,
+    ResumePreview,
+)
+from ktrdr.api.services.operations_service import OperationsService
+from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, TERMINAL, OperationType, Status
+
+OperationId = Annotated[str, Path(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)]
+FOLLOW_SECONDS = 0.5
+
+
+def router(service: OperationsService) -> APIRouter:
+    routes = APIRouter(prefix="/operations", tags=["operations"])
+
+    @routes.get("")
+    async def operations(
+        status: Status | None = None,
+        type: OperationType | None = None,
+        resumable: bool | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Envelope[list[OperationData]]:
+        """Operations, newest first."""
+        found = await service.list(status=status, operation_type=type, resumable=resumable, limit=limit)
+        return Envelope(data=[OperationData.of(view) for view in found])
+
+    @routes.get("/{operation_id}")
+    async def operation(operation_id: OperationId) -> Envelope[OperationData]:
+        """One operation with its checkpoint summary."""
+        return Envelope(data=OperationData.of(await service.get(operation_id)))
+
+    @routes.post("/{operation_id}/cancel", status_code=202)
+    async def cancel(operation_id: OperationId) -> Envelope[Cancelled]:
+        """Ask an operation to save its checkpoint and stop."""
+        view = await service.cancel(operation_id)
+        command = f"ktrdr operations resume {operation_id}"
+        data = Cancelled(operation_id=operation_id, status=view.operation.status, resume_command=command)
+        return Envelope(data=data)
+
+    @routes.post("/{operation_id}/resume")
+    async def resume(
+        operation_id: OperationId, dry_run: bool = False, force: bool = False
+    ) -> Envelope[Resumed | ResumePreview]:
+        """Go on from the latest checkpoint, or (dry_run) say whether that can be done."""
+        if dry_run:
+            plan = await service.preview(operation_id, force=force)
+            found = None if plan.checkpoint is None else CheckpointSummary.of(plan.checkpoint)
+            return Envelope(
+                data=ResumePreview(
+                    operation_id=operation_id,
+                    status=plan.operation.status,
+                    can_resume=plan.obstacle is None,
+                    resumed_from=found,
+                    obstacle=None if plan.obstacle is None else as_error(plan.obstacle),
+                )
+            )
+        plan = await service.resume(operation_id, force=force)
+        assert plan.checkpoint is not None
+        summary = CheckpointSummary.of(plan.checkpoint)
+        return Envelope(
+            data=Resumed(operation_id=operation_id, status=Status.PENDING, resumed_from=summary)
+        )
+
+    @routes.get("/{operation_id}/events", response_class=StreamingResponse)
+    async def events(operation_id: OperationId) -> StreamingResponse:
+        """Server-sent events, made from the row: a client that reconnects gets the present state first."""
+        await service.get(operation_id)
+        return StreamingResponse(_follow(service, operation_id), media_type="text/event-stream")
+
+    return routes
+
+
+async def _follow(service: OperationsService, operation_id: str) -> AsyncIterator[str]:
+    last = ""
+    while True:
+        view = await service.get(operation_id)
+        data = OperationData.of(view)
+        text = data.model_dump_json(include={"operation_id", "status", "attempt", "progress", "error_message"})
+        if text != last:
+            last = text
+            yield f"id: {view.operation.updated_at:.6f}\nevent: operation\ndata: {text}\n\n"
+        if view.operation.status in TERMINAL:
+            yield f"event: end\ndata: {json.dumps({'status': view.operation.status})}\n\n"
+            return
+        await asyncio.sleep(FOLLOW_SECONDS)

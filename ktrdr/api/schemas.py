@@ -1,0 +1,274 @@
+"""What goes over the wire. Numbers that are not finite become null."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ktrdr.agents.agent_service import SessionView
+from ktrdr.api.services.checkpoints_service import CheckpointView
+from ktrdr.api.services.operations_service import OperationView
+from ktrdr.checkpointing.schemas import StoredCheckpoint
+from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, Operation, Progress
+from ktrdr.domain.sessions import IDLE, TriggerReason
+
+T = TypeVar("T")
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+
+class Envelope(Wire, Generic[T]):
+    success: Literal[True] = True
+    data: T
+
+
+def iso(seconds: float | None) -> str | None:
+    """Database time as ISO 8601 in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+class TriggerRequest(Wire):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"trigger_reason": "start_new_cycle", "seed": 7}]}
+    )
+    trigger_reason: TriggerReason
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    dataset: str = Field("nasdaq", pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
+    strategy: dict[str, Any] | None = None
+    brief: str = Field("", max_length=4000)
+
+
+class Triggered(Wire):
+    operation_id: str
+    session_id: int
+
+
+class ProgressData(Wire):
+    percent: float
+    message: str
+    detail: dict[str, Any]
+
+    @classmethod
+    def of(cls, progress: Progress) -> ProgressData:
+        return cls(
+            percent=round(progress.percent, 2), message=progress.message, detail=dict(progress.detail)
+        )
+
+
+class CheckpointSummary(Wire):
+    checkpoint_type: str
+    sequence: int
+    phase: str | None
+    epoch: int | None
+    bar: int | None
+    created_at: str | None
+
+    @classmethod
+    def of(cls, stored: StoredCheckpoint) -> CheckpointSummary:
+        state = stored.state
+        return cls(
+            checkpoint_type=stored.checkpoint_type.value,
+            sequence=stored.sequence,
+            phase=state.get("phase"),
+            epoch=state.get("epoch", state.get("training_checkpoint_epoch")),
+            bar=state.get("bar"),
+            created_at=iso(stored.created_at),
+        )
+
+
+class OperationData(Wire):
+    operation_id: str
+    operation_type: str
+    status: str
+    is_backend_local: bool
+    parent_operation_id: str | None
+    attempt: int
+    executor_ref: str | None
+    progress: ProgressData
+    result: dict[str, Any] | None
+    error_code: str | None
+    error_message: str | None
+    created_at: str | None
+    started_at: str | None
+    completed_at: str | None
+    resumable: bool
+    checkpoint: CheckpointSummary | None
+
+    @classmethod
+    def of(cls, view: OperationView) -> OperationData:
+        one = view.operation
+        return cls(
+            operation_id=one.operation_id,
+            operation_type=one.operation_type.value,
+            status=one.status.value,
+            is_backend_local=one.is_backend_local,
+            parent_operation_id=one.parent_operation_id,
+            attempt=one.attempt,
+            executor_ref=one.executor_ref,
+            progress=ProgressData.of(one.progress),
+            result=None if one.result is None else dict(one.result),
+            error_code=one.error_code,
+            error_message=one.error_message,
+            created_at=iso(one.created_at),
+            started_at=iso(one.started_at),
+            completed_at=iso(one.completed_at),
+            resumable=view.resumable,
+            checkpoint=None if view.checkpoint is None else CheckpointSummary.of(view.checkpoint),
+        )
+
+
+class Cancelled(Wire):
+    operation_id: str
+    status: str
+    resume_command: str
+
+
+class Resumed(Wire):
+    operation_id: str
+    status: str
+    resumed_from: CheckpointSummary | None
+
+
+class ResumePreview(Wire):
+    operation_id: str
+    status: str
+    can_resume: bool
+    resumed_from: CheckpointSummary | None
+    obstacle: dict[str, Any] | None
+
+
+class ChildData(Wire):
+    operation_id: str
+    operation_type: str
+    status: str
+    attempt: int
+    error_message: str | None
+    executor_ref: str | None
+    progress: ProgressData
+
+    @classmethod
+    def of(cls, one: Operation) -> ChildData:
+        return cls(
+            operation_id=one.operation_id,
+            operation_type=one.operation_type.value,
+            status=one.status.value,
+            attempt=one.attempt,
+            error_message=one.error_message,
+            executor_ref=one.executor_ref,
+            progress=ProgressData.of(one.progress),
+        )
+
+
+class StatusData(Wire):
+    phase: str
+    session_id: int | None = None
+    operation_id: str | None = None
+    status: str | None = None
+    error_message: str | None = None
+    progress: ProgressData | None = None
+    children: list[ChildData] = []
+    training_checkpoint_epoch: int | None = None
+    spend: dict[str, float] = {"usd": 0.0}
+
+    @classmethod
+    def of(cls, view: SessionView | None) -> StatusData:
+        if view is None:
+            return cls(phase=IDLE)
+        return cls(
+            phase=view.session.phase.value,
+            session_id=view.session.session_id,
+            operation_id=view.session.operation_id,
+            status=view.operation.status.value,
+            error_message=view.operation.error_message,
+            progress=ProgressData.of(view.operation.progress),
+            children=[ChildData.of(child) for child in view.children],
+            training_checkpoint_epoch=view.training_checkpoint_epoch,
+        )
+
+
+class SessionData(StatusData):
+    trigger_reason: str
+    seed: int
+    dataset: str
+    brief: str
+    strategy_config: dict[str, Any] | None
+    research_notes: str | None
+    training_operation_id: str | None
+    training_result: dict[str, Any] | None
+    backtest_operation_id: str | None
+    backtest_result: dict[str, Any] | None
+    holdout_operation_id: str | None
+    holdout_result: dict[str, Any] | None
+    gates: list[dict[str, Any]]
+    assessment: dict[str, Any] | None
+    result_fingerprint: str | None
+
+    @classmethod
+    def full(cls, view: SessionView) -> SessionData:
+        session = view.session
+        exam = next((c.result for c in view.children if c.operation_id == session.holdout_operation_id), None)
+        return cls(
+            **StatusData.of(view).model_dump(),
+            trigger_reason=session.trigger_reason.value,
+            seed=session.seed,
+            dataset=session.dataset,
+            brief=session.brief,
+            strategy_config=_plain(session.strategy_config),
+            research_notes=session.research_notes,
+            training_operation_id=session.training_operation_id,
+            training_result=_plain(session.training_result),
+            backtest_operation_id=session.backtest_operation_id,
+            backtest_result=_plain(session.backtest_result),
+            holdout_operation_id=session.holdout_operation_id,
+            holdout_result=_plain(exam),
+            gates=[dict(gate) for gate in session.gates],
+            assessment=_plain(session.assessment),
+            result_fingerprint=session.result_fingerprint,
+        )
+
+
+class CheckpointData(CheckpointSummary):
+    operation_id: str
+    operation_status: str
+    resumable: bool
+    integrity: str
+    state: dict[str, Any] | None
+
+    @classmethod
+    def full(cls, view: CheckpointView, *, with_state: bool) -> CheckpointData:
+        from ktrdr.domain.operations import RESUMABLE
+
+        return cls(
+            **CheckpointSummary.of(view.checkpoint).model_dump(),
+            operation_id=view.checkpoint.operation_id,
+            operation_status=view.operation.status.value,
+            resumable=view.operation.status in RESUMABLE and view.corruption is None,
+            integrity=view.corruption or "intact",
+            state=dict(view.checkpoint.state) if with_state else None,
+        )
+
+
+class StartTraining(Wire):
+    strategy: dict[str, Any]
+    dataset: str = Field("nasdaq", pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+class StartBacktest(Wire):
+    training_operation_id: str = Field(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
+
+
+class CleanUpRequest(Wire):
+    older_than_days: float = Field(30.0, ge=0)
+
+
+class Deleted(Wire):
+    deleted: list[str]
+
+
+def _plain(value: Any) -> dict[str, Any] | None:
+    return None if value is None else dict(value)

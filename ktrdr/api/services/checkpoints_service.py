@@ -1,0 +1,93 @@
+"""Checkpoints: list, show, delete, and clean up what nobody will resume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ktrdr.checkpointing.artifacts import delete_generation, verify_artifacts
+from ktrdr.checkpointing.integrity import verify
+from ktrdr.checkpointing.schemas import StoredCheckpoint
+from ktrdr.domain.errors import CheckpointCorrupted, CheckpointInUse, CheckpointNotFound
+from ktrdr.domain.operations import RESUMABLE, Operation
+from ktrdr.persistence.unit_of_work import Database
+
+DAY_SECONDS = 86400.0
+
+
+@dataclass(frozen=True)
+class CheckpointView:
+    """A checkpoint, its operation, and what its verification said (None: intact)."""
+
+    checkpoint: StoredCheckpoint
+    operation: Operation
+    corruption: str | None
+
+
+class CheckpointsService:
+    """Use cases of checkpoints."""
+
+    def __init__(self, database: Database, artifacts: Path) -> None:
+        self._database = database
+        self._artifacts = artifacts
+
+    async def get(self, operation_id: str) -> CheckpointView:
+        """One verified checkpoint. Raises OperationNotFound, CheckpointNotFound, CheckpointCorrupted."""
+        async with self._database.read() as tx:
+            operation = await tx.operations.get(operation_id)
+            stored = await tx.checkpoints.get(operation_id)
+        if stored is None:
+            raise CheckpointNotFound(operation_id)
+        self._verify(stored)
+        return CheckpointView(stored, operation, None)
+
+    async def list(self) -> list[CheckpointView]:
+        """Every checkpoint, newest first, each with its integrity."""
+        views: list[CheckpointView] = []
+        async with self._database.read() as tx:
+            for stored in await tx.checkpoints.list():
+                operation = await tx.operations.get(stored.operation_id)
+                views.append(CheckpointView(stored, operation, self._corruption(stored)))
+        return views
+
+    async def delete(self, operation_id: str) -> None:
+        """Delete a checkpoint that nothing is using. Raises CheckpointInUse for a live operation."""
+        async with self._database.transaction() as tx:
+            operation = await tx.operations.get(operation_id)
+            stored = await tx.checkpoints.get(operation_id)
+            if stored is None:
+                raise CheckpointNotFound(operation_id)
+            if operation.status not in RESUMABLE:
+                raise CheckpointInUse(
+                    f"Operation '{operation_id}' is {operation.status} and may need its checkpoint. "
+                    "Cancel it first.",
+                    {"status": operation.status.value},
+                )
+            await tx.checkpoints.delete(operation_id)
+        if stored.artifacts is not None:
+            delete_generation(self._artifacts, stored.artifacts)
+
+    async def clean_up(self, older_than_days: float) -> list[str]:
+        """Delete the checkpoints of stopped operations that are older; returns their ids."""
+        async with self._database.read() as tx:
+            stored = await tx.checkpoints.older_than(older_than_days * DAY_SECONDS)
+        deleted: list[str] = []
+        for one in stored:
+            try:
+                await self.delete(one.operation_id)
+            except (CheckpointNotFound, CheckpointInUse):
+                continue  # resumed or deleted meanwhile: no longer ours to clean
+            deleted.append(one.operation_id)
+        return deleted
+
+    def _verify(self, stored: StoredCheckpoint) -> None:
+        verify(stored)
+        if stored.artifacts is not None:
+            verify_artifacts(self._artifacts, stored.artifacts)
+
+    def _corruption(self, stored: StoredCheckpoint) -> str | None:
+        try:
+            self._verify(stored)
+        except CheckpointCorrupted as corruption:
+            return corruption.message
+        return None

@@ -1,0 +1,99 @@
+"""Checkpoints in the database: the latest of each operation, nothing older."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ktrdr.checkpointing.integrity import state_sha256
+from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType, Manifest, StoredCheckpoint
+from ktrdr.domain.fingerprints import Fingerprint, finite
+from ktrdr.persistence.tables import checkpoints, db_now, operations
+
+_columns = checkpoints.c
+
+
+class Checkpoints:
+    """The rows of `operation_checkpoints`, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def save(
+        self,
+        operation_id: str,
+        attempt: int,
+        kind: CheckpointType,
+        state: Mapping[str, Any],
+        artifacts: Manifest | None,
+        fingerprint: Fingerprint,
+    ) -> int | None:
+        """Replace the operation's checkpoint; returns its sequence, or None when `attempt` is fenced."""
+        current = await self._connection.scalar(
+            select(operations.c.attempt).where(operations.c.operation_id == operation_id).with_for_update()
+        )
+        if current != attempt:
+            return None
+        known = await self._connection.scalar(
+            select(_columns.sequence).where(_columns.operation_id == operation_id)
+        )
+        sequence = 1 if known is None else known + 1
+        kept = finite(state)
+        values = {
+            "sequence": sequence,
+            "attempt": attempt,
+            "checkpoint_type": kind.value,
+            "schema_version": SCHEMA_VERSION,
+            "state": kept,
+            "state_sha256": state_sha256(operation_id, sequence, kept),
+            "artifacts": None if artifacts is None else artifacts.to_json(),
+            "artifacts_path": None if artifacts is None else artifacts.path,
+            "fingerprint": fingerprint.to_json(),
+            "created_at": db_now(),
+        }
+        dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(checkpoints).values(operation_id=operation_id, **values)
+        await self._connection.execute(
+            statement.on_conflict_do_update(index_elements=["operation_id"], set_=values)
+        )
+        return sequence
+
+    async def get(self, operation_id: str) -> StoredCheckpoint | None:
+        """As stored; `integrity.verify` judges it."""
+        return (await self.of([operation_id])).get(operation_id)
+
+    async def of(self, operation_ids: Sequence[str]) -> dict[str, StoredCheckpoint]:
+        """The checkpoints of several operations, by id."""
+        query = select(checkpoints).where(_columns.operation_id.in_(operation_ids))
+        rows = (await self._connection.execute(query)).mappings()
+        return {row["operation_id"]: _stored(row) for row in rows}
+
+    async def delete(self, operation_id: str) -> bool:
+        result = await self._connection.execute(
+            delete(checkpoints).where(_columns.operation_id == operation_id)
+        )
+        return result.rowcount == 1
+
+    async def list(self) -> builtins.list[StoredCheckpoint]:
+        """Newest first."""
+        query = select(checkpoints).order_by(_columns.created_at.desc())
+        return [_stored(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def older_than(self, seconds: float) -> builtins.list[StoredCheckpoint]:
+        """By the database's clock."""
+        query = select(checkpoints).where(_columns.created_at <= db_now() - seconds)
+        return [_stored(row) for row in (await self._connection.execute(query)).mappings()]
+
+
+def _stored(row: RowMapping) -> StoredCheckpoint:
+    values = dict(row)
+    values.pop("artifacts_path")
+    values["checkpoint_type"] = CheckpointType(values["checkpoint_type"])
+    if values["artifacts"] is not None:
+        values["artifacts"] = Manifest.from_json(values["artifacts"])
+    return StoredCheckpoint(**values)

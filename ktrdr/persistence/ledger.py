@@ -1,0 +1,108 @@
+"""The trial ledger and the count of holdout openings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ktrdr.domain.market import MAX_OPENINGS, opening_level
+from ktrdr.domain.sessions import AgentSession
+from ktrdr.persistence.tables import db_now, holdout_openings, trials
+
+_OPENING_LOCK = 0x6B7473
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """An evaluated strategy as a designer may see it: validation figures, never the holdout's."""
+
+    trial_id: int
+    strategy_config: dict[str, Any]
+    sharpe: float | None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The how-manieth look at one holdout, and the level it is judged at."""
+
+    opening: int
+    level: float
+
+
+class Ledger:
+    """The rows of `trials` and `holdout_openings`, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+
+    async def record(self, session: AgentSession) -> None:
+        """One row a completed session, failures too; a repeat finds its own row."""
+        statement = self._dialect.insert(trials).values(
+            operation_id=session.operation_id,
+            dataset=session.dataset,
+            strategy_config=session.strategy_config,
+            training_metrics=(session.training_result or {}).get("metrics"),
+            validation_metrics=(session.backtest_result or {}).get("metrics"),
+            verdict=(session.assessment or {})["verdict"],
+            created_at=db_now(),
+        )
+        await self._connection.execute(statement.on_conflict_do_nothing())
+
+    async def recent_ids(self, limit: int) -> list[int]:
+        """The newest trials' ids, oldest first."""
+        query = select(trials.c.trial_id).order_by(trials.c.trial_id.desc()).limit(limit)
+        return sorted((await self._connection.execute(query)).scalars())
+
+    async def by_ids(self, ids: Sequence[int]) -> list[RecordedTrial]:
+        """Trials in the order of their ids."""
+        query = select(trials).where(trials.c.trial_id.in_(ids)).order_by(trials.c.trial_id)
+        rows = (await self._connection.execute(query)).mappings()
+        return [
+            RecordedTrial(
+                row["trial_id"], row["strategy_config"], (row["validation_metrics"] or {}).get("sharpe")
+            )
+            for row in rows
+        ]
+
+    async def open(self, segment_key: str, operation_id: str, strategy_sha256: str) -> Opening | None:
+        """Count one opening before anything is computed; a session that asks again gets its own.
+
+        None when the holdout has no opening left.
+        """
+        if self._connection.dialect.name == "postgresql":
+            await self._connection.execute(text(f"SELECT pg_advisory_xact_lock({_OPENING_LOCK})"))
+        own = (
+            await self._connection.execute(
+                select(holdout_openings.c.opening, holdout_openings.c.level).where(
+                    holdout_openings.c.operation_id == operation_id
+                )
+            )
+        ).one_or_none()
+        if own is not None:
+            return Opening(own[0], own[1])
+        count = await self._connection.scalar(
+            select(func.count())
+            .select_from(holdout_openings)
+            .where(holdout_openings.c.segment_key == segment_key)
+        )
+        opening = int(count or 0) + 1
+        if opening > MAX_OPENINGS:
+            return None
+        level = opening_level(opening)
+        await self._connection.execute(
+            holdout_openings.insert().values(
+                segment_key=segment_key,
+                opening=opening,
+                operation_id=operation_id,
+                strategy_sha256=strategy_sha256,
+                level=level,
+                created_at=db_now(),
+            )
+        )
+        return Opening(opening, level)

@@ -1,0 +1,86 @@
+"""Research sessions in the database."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ktrdr.domain.errors import SessionNotFound
+from ktrdr.domain.fingerprints import finite
+from ktrdr.domain.sessions import AgentSession, Phase, TriggerReason
+from ktrdr.persistence.tables import db_now, sessions
+
+_columns = sessions.c
+
+
+class Sessions:
+    """The rows of `agent_sessions`, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def create(
+        self, *, operation_id: str, trigger_reason: TriggerReason, seed: int, dataset: str, brief: str
+    ) -> AgentSession:
+        """A session in DESIGNING."""
+        statement = insert(sessions).values(
+            operation_id=operation_id,
+            trigger_reason=trigger_reason.value,
+            seed=seed,
+            dataset=dataset,
+            phase=Phase.DESIGNING.value,
+            brief=brief,
+            gates=[],
+            created_at=db_now(),
+            updated_at=db_now(),
+        )
+        row = (await self._connection.execute(statement.returning(sessions))).mappings().one()
+        return _session(row)
+
+    async def update(self, session: AgentSession) -> None:
+        """Write what the session knows now. The caller's transaction holds the fence."""
+        values = finite(asdict(session))
+        values.pop("session_id")
+        await self._connection.execute(
+            update(sessions)
+            .where(_columns.session_id == session.session_id)
+            .values(**values, updated_at=db_now())
+        )
+
+    async def get(self, session_id: int) -> AgentSession:
+        """Raises SessionNotFound."""
+        found = await self._one(select(sessions).where(_columns.session_id == session_id))
+        if found is None:
+            raise SessionNotFound(session_id)
+        return found
+
+    async def by_operation(self, operation_id: str) -> AgentSession | None:
+        return await self._one(select(sessions).where(_columns.operation_id == operation_id))
+
+    async def latest(self) -> AgentSession | None:
+        """The session that was written last: the active one, or the one that ended last."""
+        query = select(sessions).order_by(_columns.updated_at.desc(), _columns.session_id.desc()).limit(1)
+        return await self._one(query)
+
+    async def list(self, limit: int) -> builtins.list[AgentSession]:
+        """Newest first."""
+        query = select(sessions).order_by(_columns.session_id.desc()).limit(limit)
+        return [_session(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def _one(self, query: Any) -> AgentSession | None:
+        row = (await self._connection.execute(query)).mappings().one_or_none()
+        return None if row is None else _session(row)
+
+
+def _session(row: RowMapping) -> AgentSession:
+    values = dict(row)
+    values.pop("created_at")
+    values.pop("updated_at")
+    values["trigger_reason"] = TriggerReason(values["trigger_reason"])
+    values["phase"] = Phase(values["phase"])
+    values["gates"] = tuple(values["gates"])
+    return AgentSession(**values)

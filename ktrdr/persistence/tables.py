@@ -1,0 +1,148 @@
+"""The tables. Times are seconds since 1970 by the database's own clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import Text as LongText
+from sqlalchemy import UniqueConstraint, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
+
+metadata = MetaData()
+Json = JSON(none_as_null=True)
+Key = String(120)
+
+
+class db_now(GenericFunction[float]):
+    """The database's clock, in seconds; never the process's."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(db_now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(db_now, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("operation_id", Key, primary_key=True),
+    Column("operation_type", String(30), nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("is_backend_local", Boolean, nullable=False),
+    Column("parent_operation_id", Key),
+    Column("request", Json, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("owner", Key),
+    Column("executor_ref", String(255)),
+    Column("lease_expires_at", Double),
+    Column("heartbeat_at", Double),
+    Column("cancel_requested_at", Double),
+    Column("progress_percent", Double, nullable=False),
+    Column("progress_message", LongText, nullable=False),
+    Column("progress", Json),
+    Column("result", Json),
+    Column("error_code", String(60)),
+    Column("error_message", LongText),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("completed_at", Double),
+    Column("updated_at", Double, nullable=False),
+    Index("ix_operations_parent", "parent_operation_id"),
+    Index("ix_operations_created", "created_at"),
+)
+# What the loops scan again and again stays small however many operations have ended.
+for _status in ("PENDING", "RUNNING"):
+    _where = text(f"status = '{_status}'")
+    Index(
+        f"ix_operations_{_status.lower()}",
+        operations.c.is_backend_local,
+        operations.c.lease_expires_at,
+        sqlite_where=_where,
+        postgresql_where=_where,
+    )
+
+checkpoints = Table(
+    "operation_checkpoints",
+    metadata,
+    Column("operation_id", Key, ForeignKey("operations.operation_id"), primary_key=True),
+    Column("sequence", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("checkpoint_type", String(20), nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("state", Json, nullable=False),
+    Column("state_sha256", String(64), nullable=False),
+    Column("artifacts", Json),
+    Column("artifacts_path", String(255)),
+    Column("fingerprint", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+sessions = Table(
+    "agent_sessions",
+    metadata,
+    Column("session_id", Integer, primary_key=True, autoincrement=True),
+    Column("operation_id", Key, ForeignKey("operations.operation_id"), nullable=False, unique=True),
+    Column("trigger_reason", String(40), nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("dataset", Key, nullable=False),
+    Column("phase", String(20), nullable=False),
+    Column("brief", LongText, nullable=False),
+    Column("strategy_config", Json),
+    Column("research_notes", LongText),
+    Column("training_operation_id", Key),
+    Column("training_result", Json),
+    Column("backtest_operation_id", Key),
+    Column("backtest_result", Json),
+    Column("holdout_operation_id", Key),
+    Column("holdout_opening", Json),
+    Column("gates", Json, nullable=False),
+    Column("assessment", Json),
+    Column("result_fingerprint", String(64)),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("trial_id", Integer, primary_key=True, autoincrement=True),
+    Column("operation_id", Key, nullable=False, unique=True),
+    Column("dataset", Key, nullable=False),
+    Column("strategy_config", Json, nullable=False),
+    Column("training_metrics", Json),
+    Column("validation_metrics", Json),
+    Column("verdict", String(20), nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+holdout_openings = Table(
+    "holdout_openings",
+    metadata,
+    Column("opening_id", Integer, primary_key=True, autoincrement=True),
+    Column("segment_key", String(64), nullable=False),
+    Column("opening", Integer, nullable=False),
+    Column("operation_id", Key, nullable=False, unique=True),
+    Column("strategy_sha256", String(64), nullable=False),
+    Column("level", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("segment_key", "opening"),
+)
+
+instances = Table(
+    "backend_instances",
+    metadata,
+    Column("instance", Key, primary_key=True),
+    Column("holder", String(255), nullable=False),
+    Column("lease_expires_at", Double, nullable=False),
+)

@@ -1,0 +1,119 @@
+"""One transaction a use case, with every repository inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ktrdr.domain.errors import DatabaseUnavailable
+from ktrdr.persistence.checkpoints import Checkpoints
+from ktrdr.persistence.engine import create_engines
+from ktrdr.persistence.instances import Instances
+from ktrdr.persistence.ledger import Ledger
+from ktrdr.persistence.migrations import HEAD, upgrade
+from ktrdr.persistence.operations import Operations
+from ktrdr.persistence.sessions import Sessions
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """The repositories over one open transaction."""
+
+    connection: AsyncConnection
+    operations: Operations
+    checkpoints: Checkpoints
+    sessions: Sessions
+    ledger: Ledger
+    instances: Instances
+
+    @classmethod
+    def over(cls, connection: AsyncConnection) -> Transaction:
+        return cls(
+            connection,
+            Operations(connection),
+            Checkpoints(connection),
+            Sessions(connection),
+            Ledger(connection),
+            Instances(connection),
+        )
+
+
+class Database:
+    """The only truth. Bound to the event loop it is first used on."""
+
+    def __init__(self, url: str) -> None:
+        self._shown = make_url(url).render_as_string(hide_password=True)
+        self._write, self._read = create_engines(url)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """All of it is committed, or, when the block raises, none of it."""
+        async with self._begin(self._write) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        """A consistent look; writes inside are a mistake."""
+        async with self._begin(self._read) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def _begin(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
+        try:
+            async with engine.begin() as connection:
+                yield Transaction.over(connection)
+        except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
+            raise self._unavailable(error) from error
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise self._unavailable(error) from error
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Wait, bounded, for the database to accept a connection. Raises DatabaseUnavailable."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                async with self.read() as tx:
+                    await tx.connection.execute(text("SELECT 1"))
+                return
+            except DatabaseUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.25)
+
+    async def migrate(self) -> None:
+        """Bring the schema to this code's version."""
+        if await self._version() == HEAD:
+            return
+        async with self.transaction() as tx:
+            await tx.connection.run_sync(upgrade)
+
+    async def close(self) -> None:
+        await self._write.dispose()
+        if self._read is not self._write:
+            await self._read.dispose()
+
+    async def _version(self) -> str | None:
+        try:
+            async with self._read.connect() as connection:
+                version = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+                return None if version is None else str(version)
+        except (ProgrammingError, OperationalError):  # no such table: a new database
+            return None
+
+    def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
+        cause = str(getattr(error, "orig", None) or error).splitlines()
+        return DatabaseUnavailable(
+            f"The database {self._shown} can't be used ({cause[0] if cause else type(error).__name__}). "
+            "Start it or correct KTRDR_DATABASE_URL; what runs goes on meanwhile."
+        )

@@ -1,0 +1,76 @@
+"""Every setting, read once from `KTRDR_*` environment variables and frozen."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ktrdr.domain.operations import is_safe_key
+from ktrdr.domain.sessions import GateThresholds
+
+
+def default_home() -> Path:
+    """The user's data directory."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "ktrdr"
+
+
+class Settings(BaseSettings):
+    """What a backend or a worker is told from outside. Unknown values are refused by name."""
+
+    model_config = SettingsConfigDict(env_prefix="KTRDR_", frozen=True)
+
+    home: Path = Field(default_factory=default_home, description="database, artifacts and logs live here")
+    database_url: SecretStr | None = Field(None, description="postgresql+asyncpg://… instead of SQLite")
+    instance: str = Field("default", description="names this backend; one live backend a name")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    token: SecretStr | None = Field(None, description="required to bind beyond loopback")
+    allowed_hosts: str = Field("", description="further Host names, separated by commas")
+    database_wait_seconds: float = Field(30.0, ge=0, description="how long start-up waits for the database")
+    max_active_sessions: int = Field(1, ge=1)
+    worker_slots: int = Field(max(1, (os.cpu_count() or 2) - 1), ge=1)
+    gate_min_balanced_accuracy: float = 0.335
+    gate_min_sharpe: float = 0.0
+    gate_max_drawdown: float = 0.6
+    gate_min_trades: int = 10
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("instance")
+    @classmethod
+    def _safe(cls, value: str) -> str:
+        if not is_safe_key(value):
+            raise ValueError("letters, digits, '-', '_' and inner dots only")
+        return value
+
+    @cached_property
+    def url(self) -> str:
+        """The database's SQLAlchemy URL."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.home / 'ktrdr.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.home / "artifacts"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def thresholds(self) -> GateThresholds:
+        return GateThresholds(
+            min_balanced_accuracy=self.gate_min_balanced_accuracy,
+            min_sharpe=self.gate_min_sharpe,
+            max_drawdown=self.gate_max_drawdown,
+            min_trades=self.gate_min_trades,
+        )

@@ -1,0 +1,87 @@
+"""What a backtest operation is: a model's signals over one segment, simulated bar by bar."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ktrdr.backtesting.kernel import run as advance
+from ktrdr.backtesting.metrics import metrics
+from ktrdr.backtesting.portfolio import Costs, SimulationState
+from ktrdr.backtesting.significance import exam
+from ktrdr.checkpointing.artifacts import read_generation
+from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
+from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.domain.fingerprints import sha256_of
+from ktrdr.domain.market import Segment
+from ktrdr.domain.operations import Progress
+from ktrdr.domain.strategies import Strategy, parse_strategy
+from ktrdr.training.signals import holdout_targets, validation_targets
+from ktrdr.workers.jobs.files import unpack
+from ktrdr.workers.runner import Run
+
+CHUNK_BARS = 1000
+CHECKPOINT_SECONDS = 1.0
+
+
+def run(run: Run) -> Mapping[str, Any] | None:
+    """Simulate the segment to its end, or to the bar at which the run should stop (None)."""
+    request = run.operation.request
+    strategy = parse_strategy(request["strategy_config"])
+    bars, targets, first, last = _signals(run, strategy, Segment(request["segment"]))
+    costs = Costs(strategy.decisions.cost_model.round_trip_cost)
+    state = _start(run, first)
+    saved = time.monotonic()
+    while state.bar < last:
+        state = advance(bars, targets, first, last, costs, state, CHUNK_BARS)
+        run.report(_progress(state, first, last))
+        if run.should_stop() or (time.monotonic() - saved > CHECKPOINT_SECONDS and run.checkpoint_due()):
+            saved = time.monotonic()
+            kept = BacktestCheckpointState(bar=state.bar, first=first, last=last, simulation=state.to_json())
+            run.save({}, kept.to_json())
+        if run.should_stop():
+            return None
+    return _result(bars, targets, last, costs, state, request.get("level"))
+
+
+def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any, int, int]:
+    """The bars, each bar's target and the segment; recomputed on resume, all of it causal."""
+    tensors, manifest = unpack(
+        read_generation(run.artifacts, Manifest.from_json(run.operation.request["model"]))
+    )
+    dataset = str(run.operation.request["dataset"])
+    if segment is Segment.HOLDOUT:
+        bars, first = load_with_holdout(dataset)
+        return bars, holdout_targets(tensors, manifest, bars, strategy, first), first, len(bars.close)
+    bars = load_development(dataset)
+    targets, first, last = validation_targets(tensors, manifest, bars, strategy)
+    return bars, targets, first, last
+
+
+def _start(run: Run, first: int) -> SimulationState:
+    if run.checkpoint is None:
+        return SimulationState.start(first)
+    kept = BacktestCheckpointState.from_json(run.checkpoint.state)
+    return SimulationState.from_json(kept.simulation)
+
+
+def _result(
+    bars: Bars, targets: Any, last: int, costs: Costs, state: SimulationState, level: float | None
+) -> dict[str, Any]:
+    trades = [trade.to_json() for trade in state.trade_list()]
+    return {
+        "metrics": metrics(state, bars),
+        "exam": None if level is None else exam(state, bars, targets, last, costs, level),
+        "trades": trades,
+        "trades_sha256": sha256_of(trades),
+        "equity_sha256": sha256_of(state.equity.tolist()),
+        "bars": last - state.first,
+    }
+
+
+def _progress(state: SimulationState, first: int, last: int) -> Progress:
+    done = state.bar - first
+    percent = 100.0 * done / max(1, last - first)
+    message = f"bar {done} of {last - first}, {len(state.trades)} trades"
+    return Progress(percent, message, {"bar": done, "bars": last - first, "trades": len(state.trades)})

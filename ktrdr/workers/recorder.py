@@ -1,0 +1,223 @@
+"""A worker's thread to the database: claim, heartbeat, checkpoint pointer, end.
+
+The computing thread never waits for the database. It leaves progress and the latest generation of
+files here; this thread writes them when it can. A database outage therefore costs a running
+operation nothing, and an answer of "no row" (fenced) stops it before it writes anything more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ktrdr.checkpointing.artifacts import delete_older, verify_artifacts
+from ktrdr.checkpointing.integrity import verify
+from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
+from ktrdr.domain.errors import DatabaseUnavailable
+from ktrdr.domain.fingerprints import Fingerprint
+from ktrdr.domain.operations import Event, Operation, Progress
+from ktrdr.persistence.unit_of_work import Database
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 1.0
+LEASE_SECONDS = 30.0
+OUTAGE_SECONDS = 600.0  # how long a finished worker waits for a database to tell it to
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A written generation that the database does not know of yet."""
+
+    kind: CheckpointType
+    state: Mapping[str, Any]
+    artifacts: Manifest | None
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The operation, and the verified checkpoint it goes on from."""
+
+    operation: Operation
+    checkpoint: StoredCheckpoint | None
+
+
+class Recorder:
+    """Owns the event loop of one worker's database thread."""
+
+    def __init__(self, connect: Callable[[], Database], artifacts: Path) -> None:
+        self._connect = connect
+        self._artifacts = artifacts
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
+        self._lock = threading.Lock()
+        self._progress = Progress()
+        self._pointer: Pointer | None = None
+        self._fingerprint: Fingerprint | None = None
+        self._operation: Operation | None = None
+        self._beat: asyncio.Task[None] | None = None
+        self._due: asyncio.Event | None = None
+        self.cancel_requested = threading.Event()
+        self.fenced = threading.Event()
+
+    # Called from the computing thread.
+
+    def start(self) -> None:
+        self._thread.start()
+        self._database = self._call(self._open())
+
+    def claim(self, operation_id: str, owner: str, executor_ref: str) -> Claimed | None:
+        """Enter RUNNING through the one door, or None when somebody else did."""
+        claimed = self._call(self._claim(operation_id, owner, executor_ref))
+        if claimed is not None:
+            self._operation = claimed.operation
+        return claimed
+
+    def begin(self, fingerprint: Fingerprint) -> None:
+        """Start the heartbeat."""
+        self._fingerprint = fingerprint
+        self._loop.call_soon_threadsafe(self._start_beat)
+
+    def report(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def idle(self) -> bool:
+        """True when the last generation offered is recorded: the time to write the next."""
+        with self._lock:
+            return self._pointer is None
+
+    def offer(self, pointer: Pointer) -> None:
+        """Hand over a generation; one that was not recorded yet is superseded."""
+        with self._lock:
+            self._pointer = pointer
+        if self._due is not None:
+            self._loop.call_soon_threadsafe(self._due.set)
+
+    def finish(self, event: Event, **outcome: Any) -> bool:
+        """Write the end, the last checkpoint with it; waits out a database outage, bounded."""
+        return self._call(self._finish(event, outcome))
+
+    def close(self) -> None:
+        self._call(self._shut())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5.0)
+
+    # On the recorder's own loop.
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _open(self) -> Database:
+        return self._connect()
+
+    async def _shut(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        await self._database.close()
+
+    async def _claim(self, operation_id: str, owner: str, executor_ref: str) -> Claimed | None:
+        async with self._database.transaction() as tx:
+            operation = await tx.operations.claim(operation_id, owner, executor_ref, LEASE_SECONDS)
+            if operation is None:
+                return None
+            stored = await tx.checkpoints.get(operation_id)
+        return Claimed(operation, stored)
+
+    def _start_beat(self) -> None:
+        self._due = asyncio.Event()
+        self._beat = self._loop.create_task(self._heartbeat(), name="heartbeat")
+
+    async def _heartbeat(self) -> None:
+        assert self._due is not None
+        while not self.fenced.is_set():
+            try:
+                await self._beat_once()
+            except DatabaseUnavailable as outage:
+                log.warning("the run goes on without the database: %s", outage.message)
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await asyncio.wait_for(self._due.wait(), HEARTBEAT_SECONDS)
+                self._due.clear()
+                await asyncio.sleep(0.1)  # at most ten checkpoint rows a second
+            except TimeoutError:
+                continue
+
+    async def _beat_once(self) -> None:
+        operation = self._claimed()
+        with self._lock:
+            pointer = self._pointer
+        async with self._database.transaction() as tx:
+            beat = await tx.operations.heartbeat(
+                operation.operation_id, operation.attempt, self._progress, LEASE_SECONDS
+            )
+            if beat is None:
+                self.fenced.set()
+                return
+            if pointer is not None:
+                await self._save(tx, pointer)
+        if beat.cancel_requested:
+            self.cancel_requested.set()
+        if pointer is not None:
+            self._recorded(pointer)
+
+    async def _save(self, tx: Any, pointer: Pointer) -> None:
+        operation = self._claimed()
+        assert self._fingerprint is not None
+        await tx.checkpoints.save(
+            operation.operation_id,
+            operation.attempt,
+            pointer.kind,
+            pointer.state,
+            pointer.artifacts,
+            self._fingerprint,
+        )
+
+    def _recorded(self, pointer: Pointer) -> None:
+        with self._lock:
+            if self._pointer is pointer:
+                self._pointer = None
+        if pointer.artifacts is not None:  # only now is the older generation of no more use
+            delete_older(self._artifacts, self._claimed().operation_id, pointer.artifacts)
+
+    async def _finish(self, event: Event, outcome: Mapping[str, Any]) -> bool:
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.gather(self._beat, return_exceptions=True)
+        deadline = self._loop.time() + OUTAGE_SECONDS
+        while True:
+            try:
+                return await self._finish_once(event, outcome)
+            except DatabaseUnavailable:
+                if self._loop.time() > deadline:
+                    raise
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _finish_once(self, event: Event, outcome: Mapping[str, Any]) -> bool:
+        operation = self._claimed()
+        with self._lock:
+            pointer = self._pointer
+        async with self._database.transaction() as tx:
+            if pointer is not None and event is not Event.COMPLETE:
+                await self._save(tx, pointer)
+            done = await tx.operations.finish(operation.operation_id, operation.attempt, event, **outcome)
+            if done and event is Event.COMPLETE:
+                await tx.checkpoints.delete(operation.operation_id)
+        return done
+
+    def _claimed(self) -> Operation:
+        assert self._operation is not None, "claim first"
+        return self._operation
+
+
+def verified(stored: StoredCheckpoint, artifacts: Path) -> StoredCheckpoint:
+    """The checkpoint, once its row and its files are what was saved."""
+    verify(stored)
+    if stored.artifacts is not None:
+        verify_artifacts(artifacts, stored.artifacts)
+    return stored

@@ -1,0 +1,130 @@
+"""Run one operation: claim it, compute, keep checkpoints, write its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from ktrdr.checkpointing.artifacts import write_generation
+from ktrdr.checkpointing.schemas import CheckpointType, StoredCheckpoint
+from ktrdr.data.provenance import fingerprint_of
+from ktrdr.domain.errors import KtrdrError, StepFailed
+from ktrdr.domain.operations import GRACEFUL_SHUTDOWN, Event, Operation, Progress
+from ktrdr.persistence.unit_of_work import Database
+from ktrdr.workers.recorder import Pointer, Recorder, verified
+
+log = logging.getLogger(__name__)
+
+
+class Run(Protocol):
+    """What a job sees of the operation it is."""
+
+    @property
+    def operation(self) -> Operation: ...
+    @property
+    def checkpoint(self) -> StoredCheckpoint | None: ...
+    @property
+    def artifacts(self) -> Path: ...
+    def report(self, progress: Progress) -> None: ...
+    def should_stop(self) -> bool: ...
+    def checkpoint_due(self) -> bool: ...
+    def save(self, files: Mapping[str, bytes], state: Mapping[str, Any]) -> None: ...
+
+
+Job = Callable[[Run], Mapping[str, Any] | None]  # None: stopped where should_stop said so
+
+
+@dataclass(frozen=True)
+class _Run:
+    operation: Operation
+    checkpoint: StoredCheckpoint | None
+    artifacts: Path
+    recorder: Recorder
+    terminated: threading.Event
+
+    def report(self, progress: Progress) -> None:
+        self.recorder.report(progress)
+
+    def should_stop(self) -> bool:
+        return (
+            self.terminated.is_set()
+            or self.recorder.cancel_requested.is_set()
+            or self.recorder.fenced.is_set()
+        )
+
+    def checkpoint_due(self) -> bool:
+        return self.recorder.idle() or self.should_stop()
+
+    def save(self, files: Mapping[str, bytes], state: Mapping[str, Any]) -> None:
+        if self.recorder.fenced.is_set():
+            return
+        manifest = write_generation(self.artifacts, self.operation.operation_id, dict(files)) if files else None
+        self.recorder.offer(Pointer(self._kind(), state, manifest))
+
+    def _kind(self) -> CheckpointType:
+        if self.terminated.is_set():
+            return CheckpointType.SHUTDOWN
+        if self.recorder.cancel_requested.is_set():
+            return CheckpointType.CANCELLATION
+        return CheckpointType.PERIODIC
+
+
+def executor_reference() -> str:
+    """`local:host:pid:start time` of this process: a pid alone may be somebody else's tomorrow."""
+    return f"local:{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def run_operation(
+    operation_id: str,
+    *,
+    connect: Callable[[], Database],
+    artifacts: Path,
+    job_of: Callable[[Operation], Job],
+) -> int:
+    """Run to an end of any kind. Returns the exit status: 0 done or stopped, 1 failed, 3 not ours."""
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    signal.signal(signal.SIGINT, lambda *_: terminated.set())
+    recorder = Recorder(connect, artifacts)
+    recorder.start()
+    try:
+        claimed = recorder.claim(operation_id, socket.gethostname(), executor_reference())
+        if claimed is None:
+            log.info("%s is not PENDING: somebody else runs it or it has ended", operation_id)
+            return 3
+        run = _Run(claimed.operation, claimed.checkpoint, artifacts, recorder, terminated)
+        return _execute(run, job_of)
+    finally:
+        recorder.close()
+
+
+def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
+    request = run.operation.request
+    run.recorder.begin(fingerprint_of(str(request["dataset"]), request["strategy_config"], {}))
+    try:
+        if run.checkpoint is not None:
+            verified(run.checkpoint, run.artifacts)
+        result = job_of(run.operation)(run)
+    except Exception as error:  # the outermost edge of a worker: whatever it is, the row says it
+        log.exception("%s failed", run.operation.operation_id)
+        code = error.step_code if isinstance(error, StepFailed) else getattr(error, "code", "WORKER_FAILED")
+        message = error.message if isinstance(error, KtrdrError) else f"{type(error).__name__}: {error}"
+        run.recorder.finish(Event.FAIL, error_code=code, error_message=message)
+        return 1
+    if run.recorder.fenced.is_set():
+        log.warning("%s is owned by another attempt; nothing written", run.operation.operation_id)
+        return 3
+    if result is None:
+        message = GRACEFUL_SHUTDOWN if run.terminated.is_set() else "Cancelled - checkpoint saved"
+        run.recorder.finish(Event.CANCEL, error_message=message)
+        return 0
+    return 0 if run.recorder.finish(Event.COMPLETE, result=result) else 3
