@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ktrdr.agents.designers.child import design
+from ktrdr.agents.designers.proposals import DesignRequest, Trial
 from ktrdr.agents.workbench import Step, Workbench
 from ktrdr.domain.fingerprints import derive_seed
 from ktrdr.domain.operations import NewOperation, OperationType, training_id
@@ -49,5 +50,6 @@ async def _designed(session: AgentSession, bench: Workbench) -> tuple[dict[str, 
     known = [int(trial_id) for trial_id in bench.operation.request.get("known_trials", [])]
     async with bench.database.read() as tx:
         trials = await tx.ledger.by_ids(known)
-    proposal = await design(session.dataset, derive_seed(session.seed, "design"), trials)
+    earlier = tuple(Trial(one.strategy_config, value=one.sharpe) for one in trials)
+    proposal = await design(DesignRequest(session.dataset, derive_seed(session.seed, "design"), earlier))
     return dict(proposal.strategy_config), proposal.research_notes

@@ -1,0 +1,37 @@
+"""Where a built-in data set lies on disk, without importing anything that computes."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from ktrdr.domain.errors import InvalidInput
+from ktrdr.domain.market import DATASETS
+
+_FILES = {"nasdaq": "data/nasdaq/nasdaq.csv.gz"}
+
+
+def dataset_path(key: str) -> Path:
+    """The file of a data set inside the installed `arch` package. Raises InvalidInput."""
+    if key not in DATASETS:
+        raise InvalidInput(f"There is no data set '{key}'. Known: {', '.join(sorted(DATASETS))}.")
+    spec = find_spec("arch")  # the top level only: importing arch.data would import pandas
+    if spec is None or spec.origin is None:
+        raise InvalidInput("The built-in data comes with the package 'arch'. Install it: pip install arch.")
+    path = Path(spec.origin).parent / _FILES[key]
+    if not path.is_file():
+        raise InvalidInput(f"The installed 'arch' has no {_FILES[key]}. Install the version in constraints.txt.")
+    return path
+
+
+def dataset_sha256(key: str) -> str:
+    """The content hash of a data set."""
+    path = dataset_path(key)
+    return _sha256(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, _: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

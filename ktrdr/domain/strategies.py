@@ -1,0 +1,295 @@
+"""The strategy grammar: one validator for designer, API, trainer and backtest.
+
+A part of GRAMMAR 3.0 that is known but not acted on yet is refused by name, with what is allowed;
+nothing is dropped in silence. All errors of a strategy are reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ktrdr.domain.errors import InvalidInput
+from ktrdr.domain.fingerprints import sha256_of
+
+Period = Annotated[int, Field(ge=1, le=1000)]
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_ -]*$")]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
+
+# type → (parameters with defaults, outputs; the first output is the one without a dot).
+INDICATORS: Mapping[str, tuple[Mapping[str, int | float], tuple[str, ...]]] = {
+    "rsi": ({"period": 14}, ("value",)),
+    "roc": ({"period": 10}, ("value",)),
+    "adx": ({"period": 14}, ("value",)),
+    "cci": ({"period": 20}, ("value",)),
+    "williamsr": ({"period": 14}, ("value",)),
+    "mfi": ({"period": 14}, ("value",)),
+    "ema": ({"period": 20}, ("value",)),
+    "sma": ({"period": 20}, ("value",)),
+    "atr": ({"period": 14}, ("value",)),
+    "macd": ({"fast_period": 12, "slow_period": 26, "signal_period": 9}, ("line", "signal", "histogram")),
+    "stochastic": ({"k_period": 14, "d_period": 3, "smooth_k": 3}, ("k", "d")),
+    "bollinger": ({"period": 20, "multiplier": 2.0}, ("upper", "middle", "lower")),
+}
+ALIASES = {"fast": "fast_period", "slow": "slow_period", "signal": "signal_period"}
+POINTS: Mapping[str, int] = {"triangular": 3, "trapezoidal": 4, "gaussian": 2, "sigmoid": 2}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Symbols(_Part):
+    mode: Literal["single"] = "single"
+    symbol: Name
+
+
+class Timeframes(_Part):
+    mode: Literal["single"] = "single"
+    timeframe: Literal["1d"] = "1d"
+
+
+class DateRange(_Part):
+    start: date = Field(validation_alias=AliasChoices("start", "start_date"))
+    end: date = Field(validation_alias=AliasChoices("end", "end_date"))
+
+
+class TrainingData(_Part):
+    symbols: Symbols
+    timeframes: Timeframes = Timeframes()
+    date_range: DateRange | None = None
+    history_required: int = Field(100, ge=0, le=2000)
+
+
+class Indicator(_Part):
+    """One indicator with every parameter filled in."""
+
+    type: str
+    source: Literal["close"] = "close"
+    parameters: dict[str, int | float]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "type" not in value:
+            raise ValueError("an indicator is a mapping with a type")
+        kind = str(value["type"]).lower()
+        if kind not in INDICATORS:
+            raise ValueError(f"unknown indicator type '{value['type']}'{_nearest(kind, INDICATORS)}")
+        defaults = INDICATORS[kind][0]
+        given = {ALIASES.get(k, k): v for k, v in value.items() if k not in ("type", "source", "parameters")}
+        given |= dict(value.get("parameters", {}))
+        for name, number in given.items():
+            if name not in defaults:
+                raise ValueError(f"{kind} has no parameter '{name}'{_nearest(name, defaults)}")
+            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1000:
+                raise ValueError(f"{name} is a number above 0 and up to 1000, not {number!r}")
+            if isinstance(defaults[name], int) and not isinstance(number, int):
+                raise ValueError(f"{name} is a whole number of bars, not {number!r}")
+        return {
+            "type": kind,
+            "source": value.get("source", "close"),
+            "parameters": {**defaults, **given},
+        }
+
+
+class Membership(_Part):
+    """One label of a fuzzy set: the shape and its parameters."""
+
+    type: Literal["triangular", "trapezoidal", "gaussian", "sigmoid"]
+    parameters: tuple[float, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            shapes = {3: "triangular", 4: "trapezoidal"}
+            if len(value) not in shapes:
+                raise ValueError(f"3 points are triangular and 4 trapezoidal; these are {len(value)}")
+            return {"type": shapes[len(value)], "parameters": value}
+        return value
+
+    @model_validator(mode="after")
+    def _points(self) -> Self:
+        wanted = POINTS[self.type]
+        if len(self.parameters) != wanted:
+            raise ValueError(f"{self.type} takes {wanted} parameters; these are {len(self.parameters)}")
+        if self.type in ("triangular", "trapezoidal"):
+            if list(self.parameters) != sorted(self.parameters) or self.parameters[0] == self.parameters[-1]:
+                raise ValueError("the points rise from left to right")
+        elif self.parameters[1] == 0 or (self.type == "gaussian" and self.parameters[1] < 0):
+            raise ValueError("the width (sigma, or slope) is not zero, and a sigma is positive")
+        return self
+
+
+class FuzzySet(_Part):
+    """An interpretation of one indicator output."""
+
+    indicator: str
+    labels: dict[Label, Membership] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "labels" not in value:
+            labels = {name: one for name, one in value.items() if name != "indicator"}
+            return {**{k: v for k, v in value.items() if k == "indicator"}, "labels": labels}
+        return value
+
+
+class Input(_Part):
+    """One entry of nn_inputs: a fuzzy set, or a raw indicator that is scaled on training bars."""
+
+    fuzzy_set: str | None = None
+    raw_indicator: str | None = None
+    timeframes: Literal["all"] | tuple[Literal["1d"], ...] = "all"
+    normalization: Literal["zscore"] | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.fuzzy_set is None) == (self.raw_indicator is None):
+            raise ValueError("an input names either a fuzzy_set or a raw_indicator")
+        if self.raw_indicator is not None and self.normalization is None:
+            raise ValueError("a raw_indicator needs a normalization; allowed: zscore")
+        return self
+
+
+class Architecture(_Part):
+    hidden_layers: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field((32, 16), min_length=1, max_length=8)
+    activation: Literal["relu", "tanh", "gelu"] = "relu"
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+class Model(_Part):
+    type: Literal["mlp"] = "mlp"
+    architecture: Architecture = Architecture()
+
+
+class CostModel(_Part):
+    round_trip_cost: float = Field(0.003, ge=0.0, lt=0.5)
+
+
+class Decisions(_Part):
+    output_format: Literal["classification"] = "classification"
+    num_classes: Literal[3] = 3
+    confidence_threshold: float = Field(0.4, ge=0.0, le=1.0)
+    cost_model: CostModel = CostModel()
+
+
+class Labels(_Part):
+    source: Literal["forward_return"] = "forward_return"
+    horizon: int = Field(5, ge=1, le=250)
+
+
+class WalkForward(_Part):
+    folds: int = Field(4, ge=1, le=20)
+    initial_fraction: float = Field(0.4, ge=0.1, le=0.9)
+
+
+class Training(_Part):
+    epochs: int = Field(60, ge=1, le=10_000)
+    batch_size: int = Field(256, ge=8, le=65_536)
+    learning_rate: float = Field(0.001, gt=0.0, le=1.0)
+    loss: Literal["cross_entropy"] = "cross_entropy"
+    labels: Labels = Labels()
+    walk_forward: WalkForward = WalkForward()
+    ensemble: int = Field(3, ge=1, le=20)
+
+
+class Strategy(_Part):
+    """A whole strategy, validated and with every default written out."""
+
+    name: Name
+    version: Literal["3.0"]
+    description: str = Field("", max_length=2000)
+    training_data: TrainingData
+    indicators: dict[Label, Indicator] = Field(min_length=1)
+    fuzzy_sets: dict[Label, FuzzySet] = {}
+    nn_inputs: tuple[Input, ...] = Field(min_length=1)
+    model: Model = Model()
+    decisions: Decisions = Decisions()
+    training: Training = Training()
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain JSON that `parse_strategy` reads back to an equal strategy."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def parse_strategy(config: Mapping[str, Any]) -> Strategy:
+    """The strategy, or InvalidInput with every error: path, message, and what was found."""
+    if str(config.get("version", "")).startswith("2") or isinstance(config.get("indicators"), list):
+        raise InvalidInput(
+            "This is a version 2 strategy. In version 3 indicators are a mapping from id to definition, "
+            "fuzzy sets name their indicator, and nn_inputs lists what the network sees.",
+            {"errors": [{"path": "version", "message": "version 2 is not read any more"}]},
+        )
+    try:
+        strategy = Strategy.model_validate(config)
+    except ValidationError as invalid:
+        raise _invalid([_described(error) for error in invalid.errors()]) from invalid
+    dangling = _dangling(strategy)
+    if dangling:
+        raise _invalid(dangling)
+    return strategy
+
+
+def strategy_sha256(strategy: Strategy) -> str:
+    """Names a strategy by what it says."""
+    return sha256_of(strategy.to_config())
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """`macd_1.histogram` → ("macd_1", "histogram")."""
+    name, _, output = reference.partition(".")
+    return name, output or None
+
+
+def _dangling(strategy: Strategy) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for name, fuzzy in strategy.fuzzy_sets.items():
+        found += _check_indicator(strategy, fuzzy.indicator, f"fuzzy_sets.{name}.indicator")
+    for position, one in enumerate(strategy.nn_inputs):
+        path = f"nn_inputs.{position}"
+        if one.raw_indicator is not None:
+            found += _check_indicator(strategy, one.raw_indicator, f"{path}.raw_indicator")
+        elif one.fuzzy_set not in strategy.fuzzy_sets:
+            found.append(_unknown(f"{path}.fuzzy_set", "fuzzy set", str(one.fuzzy_set), strategy.fuzzy_sets))
+    return found
+
+
+def _check_indicator(strategy: Strategy, reference: str, path: str) -> list[dict[str, Any]]:
+    name, output = split_reference(reference)
+    if name not in strategy.indicators:
+        return [_unknown(path, "indicator", name, strategy.indicators)]
+    outputs = INDICATORS[strategy.indicators[name].type][1]
+    if output is not None and output not in outputs:
+        return [_unknown(path, "output", output, outputs)]
+    return []
+
+
+def _unknown(path: str, what: str, found: str, allowed: Any) -> dict[str, Any]:
+    message = f"there is no {what} '{found}'{_nearest(found, allowed)}"
+    return {"path": path, "message": message, "found": found, "allowed": list(allowed)}
+
+
+def _nearest(word: str, allowed: Any) -> str:
+    close = difflib.get_close_matches(word, list(allowed), n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(allowed)}"
+
+
+def _described(error: Any) -> dict[str, Any]:
+    found = error.get("input")
+    shown = found if isinstance(found, str | int | bool) or (isinstance(found, float) and math.isfinite(found)) else None
+    path = ".".join(str(part) for part in error["loc"] if part != "labels")
+    return {"path": path, "message": str(error["msg"]).removeprefix("Value error, "), "found": shown}
+
+
+def _invalid(errors: list[dict[str, Any]]) -> InvalidInput:
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return InvalidInput(f"The strategy is not valid: {first['path']}: {first['message']}{more}.", {"errors": errors})
