@@ -92,7 +92,7 @@ def config_of(dataset: str, params: Params) -> dict[str, Any]:
 
 
 def params_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The parameters a strategy was made from; None for one that this designer would not write."""
+    """The parameters to be read off a strategy; None when it lacks a part that this designer writes."""
     try:
         return _read(config)
     except (KeyError, TypeError, ValueError, StopIteration, AttributeError):
@@ -130,14 +130,14 @@ def _read(config: Mapping[str, Any]) -> dict[str, Any]:
     architecture = config["model"]["architecture"]
     kind = str(indicators["oscillator"]["type"]).lower()
     low, high = OSCILLATORS[kind]
-    peak = _points(config["fuzzy_sets"]["stretch"]["oversold"])[1]
+    peak = _peak(config["fuzzy_sets"]["stretch"])
     layers = list(architecture["hidden_layers"])
     return {
         "oscillator": kind,
-        "oscillator_period": int(indicators["oscillator"]["period"]),
+        "oscillator_period": _period(indicators["oscillator"]),
         "band": round(100.0 * (peak - low) / (high - low)),
-        "fast_roc": int(indicators["roc_fast"]["period"]),
-        "slow_roc": int(indicators["roc_slow"]["period"]),
+        "fast_roc": _period(indicators["roc_fast"]),
+        "slow_roc": _period(indicators["roc_slow"]),
         "trend_strength": "adx" in indicators,
         "horizon": int(training["labels"]["horizon"]),
         "layers": next(name for name, sizes in LAYERS.items() if sizes == layers),
@@ -147,5 +147,11 @@ def _read(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _points(label: Any) -> list[float]:
-    return [float(point) for point in (label["parameters"] if isinstance(label, Mapping) else label)]
+def _period(indicator: Mapping[str, Any]) -> int:
+    """The period as written by a person, or as in a strategy's canonical form."""
+    return int(indicator.get("parameters", indicator)["period"])
+
+
+def _peak(fuzzy_set: Mapping[str, Any]) -> float:
+    """Where "oversold" is fully true, in either form."""
+    return float(fuzzy_set.get("labels", fuzzy_set)["oversold"]["parameters"][1])

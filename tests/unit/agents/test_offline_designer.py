@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ktrdr.domain.strategies import parse_strategy
 
 from ktrdr.agents.designers.child import design
 from ktrdr.agents.designers.grammar_space import LAYERS, OSCILLATORS, config_of, params_of
@@ -20,6 +19,7 @@ from ktrdr.agents.designers.proposals import Design, DesignRequest, Trial
 from ktrdr.domain.errors import InvalidInput, StepFailed
 from ktrdr.domain.fingerprints import canonical_json
 from ktrdr.domain.market import NASDAQ
+from ktrdr.domain.strategies import parse_strategy
 
 PARAMS = st.fixed_dictionaries(
     {
@@ -45,7 +45,7 @@ def campaign(length: int, seed: int = 1) -> list[Trial]:
         config, _ = propose("nasdaq", seed + number, trials)
         params = params_of(config)
         assert params is not None
-        trials.append(Trial(config, {}, -abs(params["horizon"] - 5) / 5))
+        trials.append(Trial(parse_strategy(config).to_config(), {}, -abs(params["horizon"] - 5) / 5))
     return trials
 
 
@@ -62,8 +62,9 @@ def ask(request: DesignRequest, **how: Any) -> Design:
 def test_every_strategy_of_the_space_is_valid_and_reads_back(params: dict[str, Any]) -> None:
     """The one validator takes it, and its canonical form still says what it was made from."""
     assert set(params) == set(SPACE)
-    strategy = parse_strategy(config_of("nasdaq", params))
-    assert params_of(strategy.to_config()) == params
+    config = config_of("nasdaq", params)
+    assert params_of(config) == params
+    assert params_of(parse_strategy(config).to_config()) == params
 
 
 def test_the_same_request_has_the_same_design() -> None:
