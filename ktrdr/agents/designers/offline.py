@@ -91,13 +91,16 @@ def _rounded(params: Params) -> dict[str, Any]:
 def _notes(chosen: Params, learnt: Sequence[tuple[Params, float]], ignored: int) -> str:
     oscillator = f"{chosen['oscillator']}({chosen['oscillator_period']})"
     strength = ", and adx as a measure of the trend's strength" if chosen["trend_strength"] else ""
-    lines = [
+    hypothesis = (
         f"Hypothesis: {oscillator} read as oversold, neutral or overbought, beside the rate of change over "
         f"{chosen['fast_roc']} and {chosen['slow_roc']} bars{strength}, says something about the return "
-        f"of the next {chosen['horizon']} bars.",
+        f"of the next {chosen['horizon']} bars."
+    )
+    network = (
         f"Network: {chosen['layers']} hidden units, dropout {chosen['dropout']}, learning rate "
-        f"{chosen['learning_rate']}; a position is taken at a confidence of {chosen['confidence']} or more.",
-    ]
+        f"{chosen['learning_rate']}; a position is taken at a confidence of {chosen['confidence']} or more."
+    )
+    lines = [hypothesis, network]
     if len(learnt) < STARTUP_TRIALS:
         lines.append(
             f"Drawn at random from the session's seed: {len(learnt)} usable earlier trials are known, "
