@@ -1,0 +1,41 @@
+# Every target sets up what it needs: a virtual environment here, nothing elsewhere.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Extra options for pip, e.g. an index with CPU-only builds of PyTorch.
+PIP_OPTIONS ?=
+
+.PHONY: demo test test-unit test-integration test-e2e quality bench clean
+
+demo: $(STAMP)
+	$(BIN)/ktrdr demo
+
+test: quality test-unit test-integration
+
+test-unit: $(STAMP)
+	$(BIN)/python -m pytest tests/unit tests/contract tests/architecture
+
+test-integration: $(STAMP)
+	$(BIN)/python -m pytest tests/integration
+
+test-e2e: $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/e2e/run_local.sh
+
+quality: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.reconciliation
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ktrdr needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
