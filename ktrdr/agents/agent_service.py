@@ -143,4 +143,3 @@ class AgentService:
         async with self._database.read() as tx:
             sessions = await tx.sessions.list(limit)
         return [await self.view(session.session_id) for session in sessions]
-

@@ -67,7 +67,11 @@ def _assessment(
 def _power_of(power: dict[str, Any]) -> str:
     """What these bars could have shown at all."""
     needed, record = power["sharpe_needed"], power["minimum_track_record_years"]
-    text = f"80 % power on {power['years']:.1f} years needs a true Sharpe of {needed:.2f}" if needed else "no bars"
+    text = (
+        f"80 % power on {power['years']:.1f} years needs a true Sharpe of {needed:.2f}"
+        if needed
+        else "no bars"
+    )
     return text + (f"; at the ratio seen, a track record of {record:.0f} years" if record else "")
 
 

@@ -99,7 +99,11 @@ async def _stopped(bench: Workbench, why: Interruption) -> None:
         await _save(bench, CheckpointType.SHUTDOWN, None, None, None)
         return
     session = await _load(bench)
-    for child_id in (session.training_operation_id, session.backtest_operation_id, session.holdout_operation_id):
+    for child_id in (
+        session.training_operation_id,
+        session.backtest_operation_id,
+        session.holdout_operation_id,
+    ):
         if child_id is not None:
             await bench.stop_child(child_id)
     await _save(bench, CheckpointType.CANCELLATION, Event.CANCEL, None, "Cancelled - checkpoint saved")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
 from pydantic import ValidationError
@@ -26,11 +27,12 @@ def main() -> int:
         settings = Settings()
         check_exposure(settings)
         prepare_home(settings)
-        with listen(settings) as listener:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(serve(settings, listener))
+        with listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(settings, listener))
     except ValidationError as invalid:
-        names = ", ".join(f"KTRDR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in invalid.errors())
+        names = ", ".join(
+            f"KTRDR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in invalid.errors()
+        )
         print(f"ktrdr refuses to start: {names}", file=sys.stderr)
         return 2
     except KtrdrError as refused:
@@ -80,7 +82,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     await uvicorn.Server(config).serve([listener])
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:  # no wheel for this platform: asyncio's own loop does the job

@@ -54,9 +54,7 @@ class ProgressData(Wire):
 
     @classmethod
     def of(cls, progress: Progress) -> ProgressData:
-        return cls(
-            percent=round(progress.percent, 2), message=progress.message, detail=dict(progress.detail)
-        )
+        return cls(percent=round(progress.percent, 2), message=progress.message, detail=dict(progress.detail))
 
 
 class CheckpointSummary(Wire):

@@ -32,8 +32,14 @@ class Bars:
 
     def until(self, end: int) -> Bars:
         """The first `end` bars, in memory of their own."""
-        columns = (self.time, self.open, self.high, self.low, self.close, self.volume)
-        return Bars(*(column[:end].copy() for column in columns))
+        return Bars(
+            self.time[:end].copy(),
+            self.open[:end].copy(),
+            self.high[:end].copy(),
+            self.low[:end].copy(),
+            self.close[:end].copy(),
+            self.volume[:end].copy(),
+        )
 
 
 def load_development(key: str) -> Bars:
@@ -56,6 +62,14 @@ def _first_after(bars: Bars, day: date) -> int:
 def _load(key: str) -> Bars:
     with gzip.open(dataset_path(key), "rt", newline="") as file:
         rows = list(csv.DictReader(file))
-    days = np.array([row["Date"] for row in rows], dtype="datetime64[D]").astype(np.int64)
-    named = (np.array([float(row[name]) for row in rows]) for name in ("Open", "High", "Low", "Close", "Volume"))
+    days = np.array([_days(row["Date"]) for row in rows], dtype=np.int64)
+    named = (
+        np.array([float(row[name]) for row in rows]) for name in ("Open", "High", "Low", "Close", "Volume")
+    )
     return Bars(days, *named)
+
+
+def _days(text: str) -> int:
+    """`1/4/1999` (month first, as the package writes it) → days since 1970-01-01."""
+    month, day, year = (int(part) for part in text.split("/"))
+    return (date(year, month, day) - date(1970, 1, 1)).days

@@ -22,7 +22,9 @@ def dataset_path(key: str) -> Path:
         raise InvalidInput("The built-in data comes with the package 'arch'. Install it: pip install arch.")
     path = Path(spec.origin).parent / _FILES[key]
     if not path.is_file():
-        raise InvalidInput(f"The installed 'arch' has no {_FILES[key]}. Install the version in constraints.txt.")
+        raise InvalidInput(
+            f"The installed 'arch' has no {_FILES[key]}. Install the version in constraints.txt."
+        )
     return path
 
 

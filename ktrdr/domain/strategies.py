@@ -82,7 +82,11 @@ class Indicator(_Part):
         if kind not in INDICATORS:
             raise ValueError(f"unknown indicator type '{value['type']}'{_nearest(kind, INDICATORS)}")
         defaults = INDICATORS[kind][0]
-        given = {ALIASES.get(k, k): v for k, v in value.items() if k not in ("type", "source", "parameters")}
+        given: dict[str, Any] = {
+            ALIASES.get(str(k), str(k)): v
+            for k, v in value.items()
+            if k not in ("type", "source", "parameters")
+        }
         given |= dict(value.get("parameters", {}))
         for name, number in given.items():
             if name not in defaults:
@@ -160,7 +164,9 @@ class Input(_Part):
 
 
 class Architecture(_Part):
-    hidden_layers: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field((32, 16), min_length=1, max_length=8)
+    hidden_layers: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
+        (32, 16), min_length=1, max_length=8
+    )
     activation: Literal["relu", "tanh", "gelu"] = "relu"
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
 
@@ -284,7 +290,11 @@ def _nearest(word: str, allowed: Any) -> str:
 
 def _described(error: Any) -> dict[str, Any]:
     found = error.get("input")
-    shown = found if isinstance(found, str | int | bool) or (isinstance(found, float) and math.isfinite(found)) else None
+    shown = (
+        found
+        if isinstance(found, str | int | bool) or (isinstance(found, float) and math.isfinite(found))
+        else None
+    )
     path = ".".join(str(part) for part in error["loc"] if part != "labels")
     return {"path": path, "message": str(error["msg"]).removeprefix("Value error, "), "found": shown}
 
@@ -292,4 +302,6 @@ def _described(error: Any) -> dict[str, Any]:
 def _invalid(errors: list[dict[str, Any]]) -> InvalidInput:
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return InvalidInput(f"The strategy is not valid: {first['path']}: {first['message']}{more}.", {"errors": errors})
+    return InvalidInput(
+        f"The strategy is not valid: {first['path']}: {first['message']}{more}.", {"errors": errors}
+    )

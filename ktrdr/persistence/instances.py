@@ -28,9 +28,7 @@ class Instances:
         await self._connection.execute(
             statement.on_conflict_do_update(index_elements=["instance"], set_=values, where=free)
         )
-        current = await self._connection.scalar(
-            select(_columns.holder).where(_columns.instance == instance)
-        )
+        current = await self._connection.scalar(select(_columns.holder).where(_columns.instance == instance))
         return None if current == holder else current
 
     async def renew(self, instance: str, holder: str, lease_seconds: float) -> bool:

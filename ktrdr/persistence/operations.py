@@ -140,9 +140,7 @@ class Operations:
         """Renew the lease with the progress; None: fenced, stop and write nothing."""
         statement = (
             _mine(operation_id, attempt)
-            .values(
-                **_progress(progress), heartbeat_at=db_now(), lease_expires_at=db_now() + lease_seconds
-            )
+            .values(**_progress(progress), heartbeat_at=db_now(), lease_expires_at=db_now() + lease_seconds)
             .returning(_columns.cancel_requested_at)
         )
         row = (await self._connection.execute(statement)).one_or_none()
@@ -256,9 +254,7 @@ class Operations:
 
     async def running_workers(self) -> builtins.list[Operation]:
         """Worker operations in RUNNING."""
-        query = select(operations).where(
-            _columns.status == Status.RUNNING.value, ~_columns.is_backend_local
-        )
+        query = select(operations).where(_columns.status == Status.RUNNING.value, ~_columns.is_backend_local)
         return await self._fetch(query)
 
     async def active_sessions(self, exclude: str = "") -> builtins.list[Operation]:

@@ -155,7 +155,9 @@ class _Run:
         self._batches.set_state(start.tensors["random.batches"])
 
 
-def _under(tensors: Mapping[str, torch.Tensor], prefix: str, *, keep: bool = False) -> dict[str, torch.Tensor]:
+def _under(
+    tensors: Mapping[str, torch.Tensor], prefix: str, *, keep: bool = False
+) -> dict[str, torch.Tensor]:
     return {
         (name if keep else name.removeprefix(prefix)): value
         for name, value in tensors.items()
@@ -163,7 +165,9 @@ def _under(tensors: Mapping[str, torch.Tensor], prefix: str, *, keep: bool = Fal
     }
 
 
-def load_fit(problem_inputs: int, tensors: Mapping[str, torch.Tensor], index: int, architecture: Any) -> nn.Sequential:
+def load_fit(
+    problem_inputs: int, tensors: Mapping[str, torch.Tensor], index: int, architecture: Any
+) -> nn.Sequential:
     """The network of one finished fit."""
     model = build_model(problem_inputs, architecture)
     model.load_state_dict(_under(tensors, f"finished.{index}."))
@@ -199,7 +203,10 @@ def _metrics(problem: Problem, run: _Run) -> dict[str, Any]:
         if fold.name == FINAL:
             continue
         last = min(fold.block_last, len(problem.forward) - problem.strategy.training.labels.horizon)
-        rows, truth = problem.inputs(fold, fold.block_first, last), problem.labels(fold, fold.block_first, last)
+        rows, truth = (
+            problem.inputs(fold, fold.block_first, last),
+            problem.labels(fold, fold.block_first, last),
+        )
         odds = [
             predict(load_fit(inputs, run.finished, index, architecture), rows)
             for index, fit in enumerate(problem.fits)
@@ -223,7 +230,5 @@ def _metrics(problem: Problem, run: _Run) -> dict[str, Any]:
 
 def balanced_accuracy(truth: torch.Tensor, votes: torch.Tensor) -> float:
     """Mean recall over the classes that occur (Brodersen et al. 2010); a third by chance."""
-    recalls = [
-        (votes[truth == one] == one).double().mean() for one in truth.unique(sorted=True)
-    ]
+    recalls = [(votes[truth == one] == one).double().mean() for one in truth.unique(sorted=True)]
     return float(torch.stack(recalls).mean())

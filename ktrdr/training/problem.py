@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +88,7 @@ def build_problem(bars: Bars, strategy: Strategy, seed: int) -> Problem:
             f"at least {MIN_TRAINING_ROWS} are needed. Use a shorter warm-up or fewer folds.",
         )
     edges = np.linspace(start, len(bars), walk.folds + 1).round().astype(int)
-    blocks = [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    blocks = [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
     folds = [
         _fold(features, forward, f"fold {number}", first, a - horizon, (a, b))
         for number, (a, b) in enumerate(blocks, start=1)
@@ -118,7 +119,9 @@ def _fold(
 def _first_warm(features: FeatureMatrix, strategy: Strategy) -> int:
     warm = np.flatnonzero(np.isfinite(features.values).all(axis=1))
     if not len(warm):
-        raise StepFailed("NOT_ENOUGH_DATA", "No bar has all its features; the indicators' periods are too long.")
+        raise StepFailed(
+            "NOT_ENOUGH_DATA", "No bar has all its features; the indicators' periods are too long."
+        )
     first = max(int(warm[0]), strategy.training_data.history_required)
     gaps = np.flatnonzero(~np.isfinite(features.values[first:]).all(axis=1))
     if len(gaps):

@@ -47,7 +47,10 @@ def holdout_targets(
 
 def _checked(manifest: Mapping[str, Any], bars: Bars, strategy: Strategy) -> FeatureMatrix:
     features = compute_features(bars, strategy)
-    if list(features.names) != manifest["features"] or strategy_sha256(strategy) != manifest["strategy_sha256"]:
+    if (
+        list(features.names) != manifest["features"]
+        or strategy_sha256(strategy) != manifest["strategy_sha256"]
+    ):
         differing = sorted(set(features.names) ^ set(manifest["features"]))
         raise StepFailed(
             "MODEL_MISMATCH",

@@ -85,7 +85,9 @@ class Dispatcher:
             tail = await asyncio.to_thread(self._log_tail, operation_id)
             async with self._database.transaction() as tx:
                 await tx.operations.fail_pending(
-                    operation_id, "WORKER_START_FAILED", f"The worker exited with {status} before it began: {tail}"
+                    operation_id,
+                    "WORKER_START_FAILED",
+                    f"The worker exited with {status} before it began: {tail}",
                 )
 
     async def _submit(self) -> None:

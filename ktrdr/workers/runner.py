@@ -67,7 +67,9 @@ class _Run:
     def save(self, files: Mapping[str, bytes], state: Mapping[str, Any]) -> None:
         if self.recorder.fenced.is_set():
             return
-        manifest = write_generation(self.artifacts, self.operation.operation_id, dict(files)) if files else None
+        manifest = (
+            write_generation(self.artifacts, self.operation.operation_id, dict(files)) if files else None
+        )
         self.recorder.offer(Pointer(self._kind(), state, manifest))
 
     def _kind(self) -> CheckpointType:

@@ -134,7 +134,9 @@ def workers_of(home: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
-            if "ktrdr.workers" in (process.info["cmdline"] or []) and process.environ().get("KTRDR_HOME") == str(home):
+            if "ktrdr.workers" in (process.info["cmdline"] or []) and process.environ().get(
+                "KTRDR_HOME"
+            ) == str(home):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

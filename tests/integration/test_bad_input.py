@@ -21,7 +21,8 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     body: dict[str, Any] = answer.json()
     assert (answer.status_code, body["success"], body["error"]["code"]) == (status, False, code), body
     assert len(body["error"]["message"]) > 20, "an error says what happened and what to do next"
-    return body["error"]
+    error: dict[str, Any] = body["error"]
+    return error
 
 
 @pytest.fixture
@@ -106,7 +107,8 @@ def test_a_corrupted_checkpoint_is_never_reported_as_missing(one: Backend) -> No
     before = one.operation(operation_id)
     with sqlite3.connect(one.home / "ktrdr.db") as database:
         database.execute(
-            "UPDATE operation_checkpoints SET state = replace(state, 'TRAINING', 'ASSESSING') WHERE operation_id = ?",
+            "UPDATE operation_checkpoints SET state = replace(state, 'TRAINING', 'ASSESSING')"
+            " WHERE operation_id = ?",
             (operation_id,),
         )
     refused(one.resume(operation_id), 422, "CHECKPOINT_CORRUPTED")

@@ -39,7 +39,8 @@ def test_m7_agent_checkpoint_scenario(patient: Backend) -> None:
     operation_id = killed_in(patient, "TRAINING", strategy=SMALL)
     failed = patient.operation(operation_id)
     assert (failed["status"], failed["error_message"]) == ("FAILED", RESTARTED)
-    assert failed["is_backend_local"] and failed["resumable"]
+    assert failed["is_backend_local"]
+    assert failed["resumable"]
     checkpoint = patient.get(f"/checkpoints/{operation_id}")
     assert checkpoint["integrity"] == "intact"
     assert checkpoint["state"]["trigger_reason"] == "start_new_cycle"

@@ -24,9 +24,7 @@ async def run(session: AgentSession, bench: Workbench) -> Step:
     return Step(replace(after, result_fingerprint=fingerprint(after, exam)))
 
 
-async def _sit_exam(
-    session: AgentSession, bench: Workbench
-) -> tuple[AgentSession, dict[str, Any] | None]:
+async def _sit_exam(session: AgentSession, bench: Workbench) -> tuple[AgentSession, dict[str, Any] | None]:
     """The holdout's result; None when a gate failed or the holdout has no opening left."""
     if not all(gate["passed"] for gate in session.gates):
         return session, None

@@ -19,9 +19,7 @@ async def run(session: AgentSession, bench: Workbench) -> Step:
     if not gate.passed:
         return Step(replace(after, phase=Phase.ASSESSING))
     child = backtest_of(after, Segment.VALIDATION, backtest_id(session.operation_id))
-    return Step(
-        replace(after, phase=Phase.BACKTESTING, backtest_operation_id=child.operation_id), (child,)
-    )
+    return Step(replace(after, phase=Phase.BACKTESTING, backtest_operation_id=child.operation_id), (child,))
 
 
 def backtest_of(session: AgentSession, segment: Segment, operation_id: str) -> NewOperation:

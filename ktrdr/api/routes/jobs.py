@@ -21,7 +21,9 @@ def router(service: OperationsService) -> APIRouter:
     async def start_training(body: StartTraining) -> Envelope[OperationData]:
         """Train a strategy on a data set's development segment."""
         if body.dataset not in DATASETS:
-            raise InvalidInput(f"There is no data set '{body.dataset}'. Known: {', '.join(sorted(DATASETS))}.")
+            raise InvalidInput(
+                f"There is no data set '{body.dataset}'. Known: {', '.join(sorted(DATASETS))}."
+            )
         request = {
             "dataset": body.dataset,
             "strategy_config": parse_strategy(body.strategy).to_config(),

@@ -73,9 +73,7 @@ def router(service: OperationsService) -> APIRouter:
         plan = await service.resume(operation_id, force=force)
         assert plan.checkpoint is not None
         summary = CheckpointSummary.of(plan.checkpoint)
-        return Envelope(
-            data=Resumed(operation_id=operation_id, status=Status.PENDING, resumed_from=summary)
-        )
+        return Envelope(data=Resumed(operation_id=operation_id, status=Status.PENDING, resumed_from=summary))
 
     @routes.get("/{operation_id}/events", response_class=StreamingResponse)
     async def events(operation_id: OperationId) -> StreamingResponse:
@@ -91,7 +89,9 @@ async def _follow(service: OperationsService, operation_id: str) -> AsyncIterato
     while True:
         view = await service.get(operation_id)
         data = OperationData.of(view)
-        text = data.model_dump_json(include={"operation_id", "status", "attempt", "progress", "error_message"})
+        text = data.model_dump_json(
+            include={"operation_id", "status", "attempt", "progress", "error_message"}
+        )
         if text != last:
             last = text
             yield f"id: {view.operation.updated_at:.6f}\nevent: operation\ndata: {text}\n\n"

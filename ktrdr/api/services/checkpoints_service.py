@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,11 +68,11 @@ class CheckpointsService:
         if stored.artifacts is not None:
             delete_generation(self._artifacts, stored.artifacts)
 
-    async def clean_up(self, older_than_days: float) -> list[str]:
+    async def clean_up(self, older_than_days: float) -> builtins.list[str]:
         """Delete the checkpoints of stopped operations that are older; returns their ids."""
         async with self._database.read() as tx:
             stored = await tx.checkpoints.older_than(older_than_days * DAY_SECONDS)
-        deleted: list[str] = []
+        deleted: builtins.list[str] = []
         for one in stored:
             try:
                 await self.delete(one.operation_id)

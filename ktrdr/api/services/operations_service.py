@@ -150,7 +150,9 @@ class OperationsService:
     async def _verified(self, tx: Transaction, operation: Operation, *, force: bool) -> StoredCheckpoint:
         """The checkpoint, once nothing stands in the way of resuming from it."""
         if operation.status not in RESUMABLE:
-            hint = "it goes on by itself" if operation.status is not Status.COMPLETED else "its result is there"
+            hint = (
+                "it goes on by itself" if operation.status is not Status.COMPLETED else "its result is there"
+            )
             raise OperationNotResumable(
                 f"Operation '{operation.operation_id}' is {operation.status}: {hint}. "
                 "Only FAILED and CANCELLED operations can be resumed.",
