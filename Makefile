@@ -6,10 +6,21 @@ STAMP := $(VENV)/.installed
 # Extra options for pip, e.g. an index with CPU-only builds of PyTorch.
 PIP_OPTIONS ?=
 
-.PHONY: demo test test-unit test-integration test-e2e quality bench clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-integration test-e2e quality bench clean
+
+help:
+	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
+	@echo "make test              quality, then unit, contract, architecture and integration tests"
+	@echo "make test-unit         unit, contract and architecture tests"
+	@echo "make test-integration  real backend processes, real kills, both databases"
+	@echo "make test-e2e          the end-to-end script of milestone 7 against local processes"
+	@echo "make quality           ruff, mypy, import-linter, architecture tests"
+	@echo "make bench             the measurements behind the numbers in the documents"
+	@echo "make clean             remove the environment and everything generated"
 
 demo: $(STAMP)
-	$(BIN)/ktrdr demo
+	$(BIN)/ktrdr demo $(ARGS)
 
 test: quality test-unit test-integration
 

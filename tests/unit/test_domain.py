@@ -45,7 +45,7 @@ class TestOperations:
         """Only a claim leads to RUNNING, and it finds only PENDING."""
         doors = [event for event, one in TRANSITIONS.items() if one.target is Status.RUNNING]
         assert doors == [Event.CLAIM]
-        assert TRANSITIONS[Event.CLAIM].sources == {Status.PENDING}
+        assert TRANSITIONS[Event.CLAIM].sources == frozenset({Status.PENDING})
 
     def test_every_event_has_a_transition(self) -> None:
         assert set(TRANSITIONS) == set(Event)
