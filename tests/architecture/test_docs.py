@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from ktrdr.domain.operations import BACKEND_RESTARTED, orphan_message, state_diagram
+from ktrdr.settings import Settings
+from ktrdr.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-MARKED = re.compile(r"<!-- generated: (\S+) -->\n```mermaid\n(.*?)\n```\n<!-- end -->", re.DOTALL)
+MARKED = re.compile(
+    r"<!-- state-diagram:begin -->\n```mermaid\n(.*?)\n```\n<!-- state-diagram:end -->", re.DOTALL
+)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -20,8 +24,7 @@ def text_of(name: str) -> str:
 
 def test_the_state_diagram_is_the_transition_table() -> None:
     """docs/architecture.md holds what ktrdr.domain.operations.state_diagram() returns, to the letter."""
-    blocks = dict(MARKED.findall(text_of("docs/architecture.md")))
-    assert blocks == {"ktrdr.domain.operations.state_diagram": state_diagram()}
+    assert MARKED.findall(text_of("docs/architecture.md")) == [state_diagram()]
 
 
 @pytest.mark.parametrize("has_checkpoint", [True, False])
@@ -33,9 +36,21 @@ def test_the_restart_messages_are_documented(has_checkpoint: bool) -> None:
 def test_the_first_screen_has_exactly_two_commands() -> None:
     """A newcomer needs one command to see the product work and one to see its tests pass."""
     first_screen = "\n".join(text_of("README.md").splitlines()[:30])
-    blocks = re.findall(r"```sh\n(.*?)```", first_screen, re.DOTALL)
+    blocks = re.findall(r"```console\n(.*?)```", first_screen, re.DOTALL)
     commands = [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
     assert commands == ["make demo", "make test"]
+
+
+def test_the_readme_lists_every_setting_and_no_other() -> None:
+    """The rows of its table are the fields of Settings."""
+    listed = re.findall(r"^\| `KTRDR_([A-Z_]+)`", text_of("README.md"), re.MULTILINE)
+    assert listed == [name.upper() for name in Settings.model_fields]
+
+
+def test_the_readme_lists_every_setting() -> None:
+    """The table has one row a field of Settings, and none for a setting that is not there."""
+    listed = re.findall(r"^\| `(KTRDR_[A-Z_]+)` \|", text_of("README.md"), re.MULTILINE)
+    assert sorted(listed) == sorted(f"KTRDR_{name.upper()}" for name in Settings.model_fields)
 
 
 def test_continuous_integration_runs_the_test_command() -> None:
