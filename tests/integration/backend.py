@@ -120,7 +120,10 @@ class Backend:
 
     def await_status(self, operation_id: str, status: str, *, within: float = 60.0) -> Mapping[str, Any]:
         def look() -> Mapping[str, Any] | None:
-            found = self.operation(operation_id)
+            answer = self.client.get(f"/operations/{operation_id}")
+            if answer.status_code == 404:  # a child is recorded once its phase is reached
+                return None
+            found: Mapping[str, Any] = answer.json()["data"]
             return found if found["status"] == status else None
 
         return eventually(look, within=within, what=f"{operation_id} {status}; {self.log()}")

@@ -1,0 +1,66 @@
+"""The backend over HTTP: data out of the envelope, or an error a person can act on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import httpx
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class ApiError(Exception):
+    """The backend refused: its code, its sentence, its details."""
+
+    def __init__(self, code: str, message: str, details: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.code, self.message, self.details = code, message, details
+
+
+class Client:
+    """One backend, named by `KTRDR_URL`, else by `KTRDR_HOST` and `KTRDR_PORT`."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = (url or _from_environment()).rstrip("/")
+        token = os.environ.get("KTRDR_TOKEN")
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30.0)
+
+    def get(self, path: str, **params: Any) -> Any:
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._call("GET", path, params=given)
+
+    def post(self, path: str, body: Any = None, **params: Any) -> Any:
+        return self._call("POST", path, json=body, params=params)
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **arguments)
+            body = answer.json()
+        except httpx.TransportError as error:
+            raise ApiError(
+                "NO_BACKEND",
+                f"No backend answers at {self.url}. Start one with 'ktrdr serve', or set KTRDR_URL.",
+                {"cause": str(error)},
+            ) from error
+        except ValueError as error:
+            raise ApiError("NOT_KTRDR", f"What answers at {self.url} is not ktrdr.", {}) from error
+        if not body.get("success"):
+            error_body = body.get("error", {})
+            raise ApiError(
+                error_body.get("code", "HTTP_ERROR"),
+                error_body.get("message", answer.text),
+                error_body.get("details", {}),
+            )
+        return body["data"]
+
+
+def _from_environment() -> str:
+    if "KTRDR_URL" in os.environ:
+        return os.environ["KTRDR_URL"]
+    host, port = os.environ.get("KTRDR_HOST", "127.0.0.1"), os.environ.get("KTRDR_PORT", "8000")
+    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"

@@ -1,0 +1,238 @@
+"""`ktrdr demo`: a session loses its backend, then its backend and its worker, and finishes all the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from ktrdr.cli.client import ApiError, Client
+from ktrdr.cli.render import coloured, console, session
+from ktrdr.cli.watch import follow
+
+RESTARTED = "Backend restarted - checkpoint available for resume"
+START_SECONDS = 30.0
+Status = Mapping[str, Any]
+
+
+class NotSeen(Exception):
+    """Something the demo promises did not happen."""
+
+
+class Stage:
+    """A scratch home and the backend over it; ends everything it started."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = int(probe.getsockname()[1])
+        self.client = Client(f"http://127.0.0.1:{self._port}")
+        self._backend: subprocess.Popen[bytes] | None = None
+        self._workers: set[int] = set()
+
+    def start(self) -> None:
+        """Start the backend and wait until it is ready."""
+        own = {"KTRDR_HOME": str(self.home), "KTRDR_PORT": str(self._port)}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("KTRDR_")}
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "backend.log").open("ab") as log:
+            command = [sys.executable, "-m", "ktrdr.api"]
+            self._backend = subprocess.Popen(command, env={**kept, **own}, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.client.get("/ready")
+                return
+            except ApiError as error:
+                if self._backend.poll() is not None or time.monotonic() > deadline:
+                    raise NotSeen(
+                        f"the backend did not start; {self.home / 'backend.log'} says why"
+                    ) from error
+            time.sleep(0.05)
+
+    def kill(self) -> int:
+        """SIGKILL the backend; returns its process id."""
+        assert self._backend is not None
+        self._backend.kill()
+        self._backend.wait()
+        return self._backend.pid
+
+    def training(self, operation_id: str) -> Status:
+        found: Status = self.client.get(f"/operations/{operation_id}.training")
+        if found["executor_ref"]:
+            self._workers.add(worker_pid(found))
+        return found
+
+    def close(self) -> None:
+        """End the backend and any worker that is left; only what this stage started."""
+        if self._backend is not None and self._backend.poll() is None:
+            self._backend.terminate()
+            self._backend.wait()
+        for pid in self._workers:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def worker_pid(operation: Status) -> int:
+    """The process of a worker's operation, from its reference `local:host:pid:start time`."""
+    return int(operation["executor_ref"].split(":")[2])
+
+
+def alive(pid: int) -> bool:
+    """True when a ktrdr worker runs under this process id."""
+    try:
+        return b"ktrdr.workers" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def run_demo(*, keep: bool, seed: int, prove: bool) -> int:
+    """The whole show; 0 when everything promised was seen."""
+    home = Path(tempfile.mkdtemp(prefix="ktrdr-demo-"))
+    begun = time.monotonic()
+    stages: list[Stage] = []
+    try:
+        interrupted = _interrupted(_stage(stages, home / "interrupted"), seed)
+        if prove:
+            _prove(_stage(stages, home / "uninterrupted"), seed, interrupted)
+    except (NotSeen, ApiError) as problem:
+        console.print(f"\n[red]The demo failed:[/red] {escape(str(problem))}")
+        keep = True
+        return 1
+    finally:
+        for stage in stages:
+            stage.close()
+        _farewell(home, keep, time.monotonic() - begun)
+    return 0
+
+
+def _stage(stages: list[Stage], home: Path) -> Stage:
+    stages.append(Stage(home))
+    stages[-1].start()
+    return stages[-1]
+
+
+def _interrupted(stage: Stage, seed: int) -> Status:
+    """One session, two blows; returns the session as it completed."""
+    _say("A research session", f"real NASDAQ bars 1999-2018, seed {seed}, no key, home {stage.home}")
+    started = _trigger(stage, seed)
+    operation_id, session_id = started["operation_id"], started["session_id"]
+    follow(stage.client, session_id, until=lambda status: _epoch(status) >= 20)
+    _first_blow(stage, operation_id, session_id)
+    reached = _epoch(stage.client.get("/agent/status", session_id=session_id))
+    follow(stage.client, session_id, until=lambda status: _epoch(status) >= reached + 150)
+    _second_blow(stage, operation_id, session_id)
+    return _finish(stage, session_id)
+
+
+def _first_blow(stage: Stage, operation_id: str, session_id: int) -> None:
+    before = stage.client.get(f"/agent/sessions/{session_id}")
+    training = stage.training(operation_id)
+    _expect(before["phase"] == "TRAINING", f"the session was in {before['phase']}, not in TRAINING")
+    _say("Blow 1", "kill -9 to the backend, in TRAINING")
+    backend, worker = stage.kill(), worker_pid(training)
+    _expect(alive(worker), f"the worker {worker} died with its backend")
+    console.print(f"  backend {backend} is gone; training worker {worker} goes on")
+    _restart_and_resume(stage, operation_id)
+    after = stage.client.get(f"/agent/sessions/{session_id}")
+    _expect(after["strategy_config"] == before["strategy_config"], "the strategy was designed again")
+    now = stage.training(operation_id)
+    _expect(now["attempt"] == 1, "the training was started again")
+    console.print(
+        f"  not repeated: design ({escape(after['strategy_config']['name'])}); same training "
+        f"{escape(now['operation_id'])}, {escape(now['progress']['message'])}"
+    )
+
+
+def _second_blow(stage: Stage, operation_id: str, session_id: int) -> None:
+    training = stage.training(operation_id)
+    _expect(training["status"] == "RUNNING", f"the training was {training['status']} before the second blow")
+    worker = worker_pid(training)
+    _say("Blow 2", "kill -9 to the backend and to the training worker")
+    stage.kill()
+    os.kill(worker, signal.SIGKILL)
+    _restart_and_resume(stage, operation_id, lost_training=True)
+    follow(stage.client, session_id, until=lambda _: stage.training(operation_id)["attempt"] == 2)
+    again = stage.training(operation_id)
+    _expect(again["attempt"] == 2, "the training did not resume")
+    console.print(f"  training, attempt 2: {escape(again['progress']['message'] or 'starting')}")
+
+
+def _restart_and_resume(stage: Stage, operation_id: str, *, lost_training: bool = False) -> None:
+    stage.start()
+    found = stage.client.get(f"/operations/{operation_id}")
+    console.print(f"  after restart: {coloured(found['status'])}  {escape(found['error_message'] or '')}")
+    _expect(found["status"] == "FAILED" and found["error_message"] == RESTARTED, "the session did not say so")
+    if lost_training:
+        child = stage.training(operation_id)
+        epoch = (child["checkpoint"] or {}).get("epoch")
+        console.print(f"  training:      {coloured(child['status'])}  {escape(child['error_message'] or '')}")
+        _expect(epoch is not None, "the training has no checkpoint")
+        console.print(f"  its checkpoint is at epoch {epoch}: that is where it goes on")
+    answer = stage.client.post(f"/operations/{operation_id}/resume")
+    console.print(f"  ktrdr operations resume {operation_id}: from {answer['resumed_from']['phase']}")
+
+
+def _prove(stage: Stage, seed: int, interrupted: Status) -> None:
+    """The same seed without a scratch: the fingerprints must be equal."""
+    _say("The proof", "the same seed once more, uninterrupted, in a home of its own")
+    whole = _follow_to_end(stage, _trigger(stage, seed)["session_id"])
+    console.print(f"  interrupted twice  {interrupted['result_fingerprint']}")
+    console.print(f"  uninterrupted      {whole['result_fingerprint']}")
+    _expect(whole["result_fingerprint"] == interrupted["result_fingerprint"], "the two differ")
+    console.print("  [green]byte-identical[/green]: strategy, weights, trades, metrics and verdict")
+
+
+def _trigger(stage: Stage, seed: int) -> Status:
+    started: Status = stage.client.post("/agent/trigger", {"trigger_reason": "start_new_cycle", "seed": seed})
+    return started
+
+
+def _finish(stage: Stage, session_id: int) -> Status:
+    done = _follow_to_end(stage, session_id)
+    session(done)
+    return done
+
+
+def _follow_to_end(stage: Stage, session_id: int) -> Status:
+    ended = follow(stage.client, session_id)
+    _expect(ended["status"] == "COMPLETED", f"the session ended {ended['status']}: {ended['error_message']}")
+    done: Status = stage.client.get(f"/agent/sessions/{session_id}")
+    return done
+
+
+def _epoch(status: Status) -> int:
+    for child in status["children"]:
+        if child["operation_type"] == "training":
+            return int(child["progress"]["detail"].get("epoch") or 0)
+    return 0
+
+
+def _expect(seen: bool, otherwise: str) -> None:
+    if not seen:
+        raise NotSeen(otherwise)
+
+
+def _say(title: str, text: str) -> None:
+    console.print(f"\n[bold]{title}[/bold] - {escape(text)}")
+
+
+def _farewell(home: Path, keep: bool, seconds: float) -> None:
+    console.print(f"\n{seconds:.0f} s. ", end="")
+    if keep:
+        console.print(f"Database, artifacts and logs are in {home}")
+    else:
+        shutil.rmtree(home, ignore_errors=True)
+        console.print("The scratch home is removed; --keep keeps it.")
+    console.print("Go on: ktrdr serve, and in another terminal: ktrdr research start --watch")

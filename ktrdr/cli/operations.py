@@ -1,0 +1,138 @@
+"""`ktrdr operations`: what runs, what stopped, what can be resumed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="List, show, cancel and resume operations.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
+OperationId = Annotated[str, typer.Argument(help="Operation id.")]
+
+
+@app.command("list")
+def list_operations(
+    status: Annotated[
+        str | None, typer.Option(help="PENDING, RUNNING, COMPLETED, FAILED or CANCELLED.")
+    ] = None,
+    resumable: Annotated[bool, typer.Option("--resumable", help="Only what can be resumed.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    json: Json = False,
+) -> None:
+    """Operations, newest first."""
+    from rich.markup import escape
+
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json, coloured, console, table
+
+    found = Client().get(
+        "/operations", status=status and status.upper(), resumable=True if resumable else None, limit=limit
+    )
+    if json:
+        as_json(found)
+        return
+    table(
+        ("OPERATION", "TYPE", "STATUS", "PROGRESS", "CHECKPOINT"),
+        (
+            (
+                escape(one["operation_id"]),
+                one["operation_type"],
+                coloured(one["status"]),
+                f"{one['progress']['percent']:.0f}%",
+                _checkpoint(one["checkpoint"]),
+            )
+            for one in found
+        ),
+        empty="No operations.",
+    )
+    waiting = sum(one["resumable"] for one in found)
+    if waiting:
+        console.print(f"\n{waiting} can be resumed: ktrdr operations resume OPERATION")
+
+
+@app.command()
+def show(operation_id: OperationId, json: Json = False) -> None:
+    """One operation."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json, console, pairs
+
+    one = Client().get(f"/operations/{operation_id}")
+    if json:
+        as_json(one)
+        return
+    names = ("operation_id", "operation_type", "status", "attempt", "error_code", "error_message")
+    shown = {name: one[name] for name in (*names, "created_at", "started_at", "completed_at")}
+    pairs({**shown, "progress": one["progress"]["message"], "checkpoint": _checkpoint(one["checkpoint"])})
+    if one["resumable"]:
+        console.print(f"\nGo on: ktrdr operations resume {operation_id}")
+
+
+@app.command()
+def cancel(operation_id: OperationId, json: Json = False) -> None:
+    """Save an operation's checkpoint and stop it."""
+    from ktrdr.cli.client import Client
+
+    cancelled(Client(), operation_id, f"ktrdr operations resume {operation_id}", json)
+
+
+@app.command()
+def resume(
+    operation_id: OperationId,
+    force: Annotated[bool, typer.Option("--force", help="Go on although the inputs changed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say whether it could be, and from where.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Go on from an operation's checkpoint."""
+    from rich.markup import escape
+
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json, console
+
+    client = Client()
+    if not dry_run:
+        resumed(client, operation_id, force, json)
+        return
+    plan = client.post(f"/operations/{operation_id}/resume", dry_run=True, force=force)
+    if json:
+        as_json(plan)
+    elif plan["can_resume"]:
+        console.print(f"Would go on from {_checkpoint(plan['resumed_from'])}.")
+    else:
+        console.print(f"Can't be resumed: {escape(plan['obstacle']['message'])}")
+        raise typer.Exit(1)
+
+
+def cancelled(client: Any, operation_id: str, resume_command: str, json: bool) -> None:
+    """Ask for the cancel and print how to go on."""
+    from ktrdr.cli.render import as_json, console
+
+    answer = client.post(f"/operations/{operation_id}/cancel")
+    if json:
+        as_json(answer)
+        return
+    console.print("Cancel requested; the checkpoint is saved first.")
+    console.print(f"Go on later: {resume_command}")
+
+
+def resumed(client: Any, operation_id: str, force: bool, json: bool) -> None:
+    """Resume and say from where."""
+    from ktrdr.cli.render import as_json, console
+
+    answer = client.post(f"/operations/{operation_id}/resume", force=force)
+    if json:
+        as_json(answer)
+        return
+    console.print(f"Resumed from {_checkpoint(answer['resumed_from'])}.")
+
+
+def _checkpoint(found: Any) -> str:
+    if found is None:
+        return "-"
+    if found["phase"] is not None:
+        epoch = "" if found["epoch"] is None else f", training epoch {found['epoch']}"
+        return f"{found['phase']}{epoch}"
+    return f"epoch {found['epoch']}" if found["epoch"] is not None else f"bar {found['bar']}"

@@ -1,0 +1,112 @@
+"""How answers look in a terminal. Text from the backend is escaped: a model may have written it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+COLOURS = {
+    "COMPLETED": "green",
+    "RUNNING": "cyan",
+    "PENDING": "yellow",
+    "FAILED": "red",
+    "CANCELLED": "magenta",
+    "ESTABLISHED": "green",
+    "REJECTED": "red",
+    "NOT_PROVEN": "yellow",
+    "VOID": "red",
+}
+
+
+def as_json(value: Any) -> None:
+    """Exactly what the API said, for other programs."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def coloured(word: str | None) -> str:
+    colour = COLOURS.get(word or "", "white")
+    return f"[{colour}]{escape(word or '-')}[/{colour}]"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+    """A plain table, or one sentence when there is nothing to show."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        drawn.add_column(name)
+    count = 0
+    for row in rows:
+        drawn.add_row(*row)
+        count += 1
+    console.print(drawn if count else empty)
+
+
+def pairs(values: Mapping[str, Any]) -> None:
+    """Names and values, one a line."""
+    width = max(len(name) for name in values)
+    for name, value in values.items():
+        console.print(f"  {name:<{width}}  {escape(str(value)) if value is not None else '-'}")
+
+
+def number(value: Any, form: str) -> str:
+    return format(value, form) if isinstance(value, int | float) else "-"
+
+
+def session(data: Mapping[str, Any]) -> None:
+    """Everything a finished session found, for a person."""
+    training = (data["training_result"] or {}).get("metrics", {})
+    console.print(
+        f"\n[bold]Session {data['session_id']}[/bold]  {coloured(data['phase'])}  seed {data['seed']}"
+    )
+    if data["strategy_config"]:
+        config = data["strategy_config"]
+        console.print(f"\n[bold]Strategy[/bold] {escape(config['name'])}")
+        for one in (data["research_notes"] or "").splitlines():
+            console.print(f"  {escape(one)}")
+        kinds = ", ".join(f"{name} ({one['type']})" for name, one in config["indicators"].items())
+        console.print(f"  indicators: {escape(kinds)}")
+    if training:
+        console.print("\n[bold]Training[/bold] (on rows no network of the fold had seen)")
+        console.print(
+            f"  {training['networks']} networks, {training['epochs']} epochs, balanced accuracy "
+            f"{number(training['balanced_accuracy'], '.1%')} (33.3% by chance)"
+        )
+    backtest("Validation, out of fold", data["backtest_result"])
+    backtest("Sealed holdout", data["holdout_result"])
+    assessment(data["assessment"])
+    if data["result_fingerprint"]:
+        console.print(f"\n  fingerprint {data['result_fingerprint']}")
+
+
+def backtest(title: str, result: Mapping[str, Any] | None) -> None:
+    if result is None:
+        return
+    found = result["metrics"]
+    console.print(f"\n[bold]{title}[/bold] ({result['bars']} daily bars, after costs)")
+    console.print(
+        f"  return {number(found['total_return'], '+.1%')} (buy and hold "
+        f"{number(found['buy_and_hold_return'], '+.1%')}), Sharpe {number(found['sharpe'], '.2f')}, "
+        f"max drawdown {number(found['max_drawdown'], '.1%')}, {found['trades']} trades"
+    )
+
+
+def assessment(found: Mapping[str, Any] | None) -> None:
+    if found is None:
+        return
+    console.print(f"\n[bold]Verdict[/bold] {coloured(found['verdict'])}")
+    console.print(f"  {escape(found['summary'])}")
+    if found["opening"] is not None:
+        console.print(
+            f"  opening {found['opening']} of this holdout: p = {number(found['p_value'], '.4f')}, "
+            f"level {number(found['level'], '.4f')}"
+        )
+    for sign, name in (("+", "strengths"), ("-", "weaknesses"), (">", "next_suggestions")):
+        for one in found[name]:
+            console.print(f"  {sign} {escape(one)}")

@@ -1,0 +1,133 @@
+"""`ktrdr research`: sessions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="Start, follow and resume research sessions.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
+Session = Annotated[int | None, typer.Argument(help="Session id; the latest when left out.")]
+
+
+@app.command()
+def start(
+    brief: Annotated[
+        str, typer.Argument(help="What the research is about; the offline designer ignores it.")
+    ] = "",
+    seed: Annotated[int | None, typer.Option(help="Same seed, same research.")] = None,
+    dataset: Annotated[str, typer.Option(help="Data set.")] = "nasdaq",
+    strategy: Annotated[Path | None, typer.Option(help="A strategy as JSON; skips the design.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    json: Json = False,
+) -> None:
+    """Start a session."""
+    from json import loads
+
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json, console
+
+    body: dict[str, Any] = {
+        "trigger_reason": "start_new_cycle",
+        "dataset": dataset,
+        "brief": brief,
+        "seed": seed,
+    }
+    if strategy is not None:
+        body["strategy"] = loads(strategy.read_text())
+    client = Client()
+    started = client.post("/agent/trigger", body)
+    if json:
+        as_json(started)
+        return
+    console.print(f"Session {started['session_id']} started ({started['operation_id']}).")
+    if watch:
+        _watch(client, started["session_id"])
+    else:
+        console.print(f"Follow it: ktrdr research watch {started['session_id']}")
+
+
+@app.command()
+def status(session_id: Session = None, json: Json = False) -> None:
+    """Show where a session is and what it found."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json, coloured, console, session
+
+    client = Client()
+    found = client.get("/agent/status", session_id=session_id)
+    if found["session_id"] is None:
+        as_json(found) if json else console.print("No session yet. Start one: ktrdr research start")
+        return
+    whole = client.get(f"/agent/sessions/{found['session_id']}")
+    if json:
+        as_json(whole)
+        return
+    session(whole)
+    console.print(f"\n  operation {found['operation_id']}  {coloured(found['status'])}")
+    if found["status"] in ("FAILED", "CANCELLED"):
+        _stopped(found)
+
+
+@app.command()
+def watch(session_id: Session = None) -> None:
+    """Follow a session to its end."""
+    from ktrdr.cli.client import Client
+
+    client = Client()
+    _watch(client, _known(client, session_id)["session_id"])
+
+
+@app.command()
+def cancel(session_id: Session = None, json: Json = False) -> None:
+    """Save a session's checkpoint and stop it."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.operations import cancelled
+
+    client = Client()
+    found = _known(client, session_id)
+    cancelled(client, found["operation_id"], f"ktrdr research resume {found['session_id']}", json)
+
+
+@app.command()
+def resume(
+    session_id: Session = None,
+    force: Annotated[bool, typer.Option("--force", help="Go on although the inputs changed.")] = False,
+    json: Json = False,
+) -> None:
+    """Go on from a session's checkpoint."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.operations import resumed
+
+    client = Client()
+    resumed(client, _known(client, session_id)["operation_id"], force, json)
+
+
+def _known(client: Any, session_id: int | None) -> Any:
+    found = client.get("/agent/status", session_id=session_id)
+    if found["session_id"] is None:
+        raise typer.BadParameter("there is no session yet; start one: ktrdr research start")
+    return found
+
+
+def _watch(client: Any, session_id: int) -> None:
+    from ktrdr.cli.render import session
+    from ktrdr.cli.watch import follow
+
+    ended = follow(client, session_id)
+    if ended["status"] == "COMPLETED":
+        session(client.get(f"/agent/sessions/{session_id}"))
+        return
+    _stopped(ended)
+    raise typer.Exit(1)
+
+
+def _stopped(found: Any) -> None:
+    from rich.markup import escape
+
+    from ktrdr.cli.render import coloured, console
+
+    console.print(f"{coloured(found['status'])}: {escape(found['error_message'] or '')}")
+    console.print(f"Go on: ktrdr research resume {found['session_id']}")
