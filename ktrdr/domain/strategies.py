@@ -87,7 +87,10 @@ class Indicator(_Part):
             for k, v in value.items()
             if k not in ("type", "source", "parameters")
         }
-        given |= dict(value.get("parameters", {}))
+        nested = value.get("parameters", {})
+        if not isinstance(nested, Mapping):
+            raise ValueError("parameters is a mapping from name to number")
+        given |= nested
         for name, number in given.items():
             if name not in defaults:
                 raise ValueError(f"{kind} has no parameter '{name}'{_nearest(name, defaults)}")

@@ -6,13 +6,14 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import RowMapping, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.checkpointing.integrity import state_sha256
 from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.fingerprints import Fingerprint, finite
+from ktrdr.domain.operations import Status
 from ktrdr.persistence.tables import checkpoints, db_now, operations
 
 _columns = checkpoints.c
@@ -34,8 +35,12 @@ class Checkpoints:
         fingerprint: Fingerprint,
     ) -> int | None:
         """Replace the operation's checkpoint; returns its sequence, or None when `attempt` is fenced."""
+        # Only what runs is saved, and what is new and waits for its first runner (attempt 0).
+        writable = or_(operations.c.status == Status.RUNNING.value, operations.c.attempt == 0)
         current = await self._connection.scalar(
-            select(operations.c.attempt).where(operations.c.operation_id == operation_id).with_for_update()
+            select(operations.c.attempt)
+            .where(operations.c.operation_id == operation_id, writable)
+            .with_for_update()
         )
         if current != attempt:
             return None

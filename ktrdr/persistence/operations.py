@@ -166,7 +166,12 @@ class Operations:
         }
         if event is Event.COMPLETE:
             values |= {"progress_percent": 100.0, "progress_message": "completed"}
-        statement = self._guarded(operation_id, event).where(_columns.attempt == attempt).values(**values)
+        # A requeue leaves the attempt as it was until the claim, so the attempt alone is no fence.
+        statement = (
+            self._guarded(operation_id, event)
+            .where(_columns.attempt == attempt, _columns.status == Status.RUNNING.value)
+            .values(**values)
+        )
         return (await self._connection.execute(statement)).rowcount == 1
 
     async def fail_pending(self, operation_id: str, error_code: str, error_message: str) -> bool:

@@ -133,7 +133,7 @@ class _Run:
             self._begin_fit()
 
     def snapshot(self) -> Snapshot:
-        state = {"fit": self.fit_index, "epochs_done": self.epochs_done, "losses": self.losses}
+        state = {"fit": self.fit_index, "epochs_done": self.epochs_done, "losses": list(self.losses)}
         tensors = dict(self.finished)
         if self.epochs_done > 0:
             tensors |= {f"model.{name}": value for name, value in self.model.state_dict().items()}

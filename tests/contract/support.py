@@ -1,0 +1,49 @@
+"""What the contract tests make their rows with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ktrdr.domain.fingerprints import Fingerprint
+from ktrdr.domain.operations import NewOperation, Operation, OperationType
+from ktrdr.persistence.unit_of_work import Database
+
+FINGERPRINT = Fingerprint(strategy="s", data="d", code="c", settings="x")
+
+
+async def insert(
+    database: Database,
+    operation_id: str,
+    operation_type: OperationType = OperationType.TRAINING,
+    **fields: Any,
+) -> bool:
+    """A PENDING operation; False when it was there."""
+    async with database.transaction() as tx:
+        return await tx.operations.insert_if_absent(NewOperation(operation_id, operation_type, {}, **fields))
+
+
+async def claim(
+    database: Database, operation_id: str, owner: str = "w", lease_seconds: float | None = 30.0
+) -> int | None:
+    """The attempt that was begun, or None."""
+    async with database.transaction() as tx:
+        claimed = await tx.operations.claim(operation_id, owner, "local:host:1:1.0", lease_seconds)
+    return None if claimed is None else claimed.attempt
+
+
+async def running(database: Database, operation_id: str, lease_seconds: float | None = 30.0) -> int:
+    """A new operation in RUNNING; its attempt."""
+    assert await insert(database, operation_id)
+    attempt = await claim(database, operation_id, lease_seconds=lease_seconds)
+    assert attempt is not None
+    return attempt
+
+
+async def requeue(database: Database, operation_id: str) -> bool:
+    async with database.transaction() as tx:
+        return await tx.operations.requeue(operation_id, None)
+
+
+async def get(database: Database, operation_id: str) -> Operation:
+    async with database.read() as tx:
+        return await tx.operations.get(operation_id)

@@ -1,0 +1,151 @@
+"""No feature, scaler or label sees a bar that it could not have seen at the time."""
+
+from __future__ import annotations
+
+import copy
+from datetime import date
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler, membership
+from ktrdr.domain.errors import StepFailed
+from ktrdr.domain.market import NASDAQ
+from ktrdr.domain.strategies import INDICATORS, Membership, Strategy, parse_strategy
+from ktrdr.training.problem import FINAL, build_problem
+from tests.integration.strategies import SMALL
+
+HORIZON = 5
+
+
+@lru_cache
+def bars() -> Bars:
+    return load_development("nasdaq").until(900)
+
+
+def every_indicator() -> Strategy:
+    """SMALL with every output of every indicator as a raw input."""
+    config: dict[str, Any] = copy.deepcopy(SMALL)
+    config["indicators"] |= {f"one_{kind}": {"type": kind} for kind in INDICATORS}
+    config["nn_inputs"] += [
+        {"raw_indicator": f"one_{kind}.{output}", "normalization": "zscore"}
+        for kind, (_, outputs) in INDICATORS.items()
+        for output in outputs
+    ]
+    return parse_strategy(config)
+
+
+def changed_from(original: Bars, first: int) -> Bars:
+    """The same bars up to `first`, and another market from there on."""
+    other = original.until(len(original))
+    move = 1.0 + 0.2 * np.sin(np.arange(len(original) - first) + 1.0)
+    for column in (other.open, other.high, other.low, other.close):
+        column[first:] *= move * 3.0
+    other.high[first:] *= 1.02
+    other.volume[first:] *= 7.0
+    return other
+
+
+@pytest.mark.parametrize("t", [60, 200, 451, 898])
+def test_a_change_after_t_moves_no_feature_up_to_t(t: int) -> None:
+    strategy = every_indicator()
+    before = compute_features(bars(), strategy).values
+    after = compute_features(changed_from(bars(), t + 1), strategy).values
+    np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
+    moved = (before[t + 1 :] != after[t + 1 :]).any(axis=0)
+    assert moved.any(), "the change must be visible somewhere, or this test shows nothing"
+
+
+def test_a_shorter_history_has_the_same_features() -> None:
+    strategy = every_indicator()
+    whole = compute_features(bars(), strategy).values
+    np.testing.assert_array_equal(compute_features(bars().until(300), strategy).values, whole[:300])
+
+
+def test_scalers_and_label_edges_use_training_rows_only() -> None:
+    """For each fold, another market from its block on changes nothing that it trains on."""
+    strategy = every_indicator()
+    problem = build_problem(bars(), strategy, seed=1)
+    for number, fold in enumerate(problem.folds[:-1]):
+        other = build_problem(changed_from(bars(), fold.block_first), strategy, seed=1)
+        same = other.folds[number]
+        assert (same.first, same.train_end, same.edges) == (fold.first, fold.train_end, fold.edges)
+        assert same.scaler.to_json() == fold.scaler.to_json()
+        mine = problem.inputs(fold, fold.first, fold.train_end)
+        assert mine.equal(other.inputs(same, fold.first, fold.train_end))
+        labels = problem.labels(fold, fold.first, fold.train_end)
+        assert labels.equal(other.labels(same, fold.first, fold.train_end))
+
+
+def test_the_scaler_is_that_of_the_training_rows() -> None:
+    problem = build_problem(bars(), every_indicator(), seed=1)
+    scaled = problem.features.scaled
+    assert scaled.any()
+    for fold in problem.folds:
+        rows = problem.features.values[fold.first : fold.train_end][:, scaled]
+        np.testing.assert_allclose(fold.scaler.mean[scaled], rows.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(fold.scaler.deviation[scaled], rows.std(axis=0), rtol=1e-12)
+        assert (fold.scaler.mean[~scaled] == 0.0).all()
+        low, high = np.quantile(problem.forward[fold.first : fold.train_end], [1 / 3, 2 / 3])
+        assert fold.edges == (low, high)
+
+
+def test_the_purge_is_as_long_as_the_horizon() -> None:
+    """The last training label ends at the last bar before the block."""
+    problem = build_problem(bars(), parse_strategy(SMALL), seed=1)
+    for fold in problem.folds:
+        assert fold.train_end + HORIZON == fold.block_first
+        assert np.isfinite(problem.forward[fold.first : fold.train_end]).all()
+    blocks = [(fold.block_first, fold.block_last) for fold in problem.folds[:-1]]
+    assert blocks[-1][1] == len(bars())
+    assert all(one[1] == after[0] for one, after in pairwise(blocks))
+    assert problem.folds[-1].name == FINAL
+    assert np.isnan(problem.forward[-HORIZON:]).all()
+
+
+def test_development_bars_are_cut() -> None:
+    """The holdout is not merely unused: it is not in the memory behind the arrays."""
+    development = load_development("nasdaq")
+    whole, first = load_with_holdout("nasdaq")
+    assert len(development) == first < len(whole)
+    epoch = date(1970, 1, 1)
+    assert development.time[-1] <= (NASDAQ.development_end - epoch).days
+    assert whole.time[first] >= (NASDAQ.holdout_start - epoch).days
+    for name in ("time", "open", "high", "low", "close", "volume"):
+        column = getattr(development, name)
+        assert column.base is None
+        np.testing.assert_array_equal(column, getattr(whole, name)[:first])
+
+
+def test_too_few_bars_say_so() -> None:
+    with pytest.raises(StepFailed, match="120 bars leave") as refused:
+        build_problem(bars().until(120), parse_strategy(SMALL), seed=1)
+    assert refused.value.step_code == "NOT_ENOUGH_DATA"
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "degrees"),
+    [
+        ([0, 1, 3], [-1, 0, 0.5, 1, 2, 3, 4], [0, 0, 0.5, 1, 0.5, 0, 0]),
+        ([0, 1, 2, 4], [0, 0.5, 1, 2, 3, 4], [0, 0.5, 1, 1, 0.5, 0]),
+        ([0, 0, 2], [-0.1, 0, 1, 2], [0, 1, 0.5, 0]),
+        ([0, 2, 2], [0, 1, 2, 2.1], [0, 0.5, 1, 0]),
+        ({"type": "gaussian", "parameters": [1, 2]}, [1, 3], [1, np.exp(-0.5)]),
+        ({"type": "sigmoid", "parameters": [1, 2]}, [1, 2], [0.5, 1 / (1 + np.exp(-2.0))]),
+    ],
+)
+def test_memberships(shape: Any, values: list[float], degrees: list[float]) -> None:
+    found = membership(np.array([*values, np.nan], dtype=float), Membership.model_validate(shape))
+    np.testing.assert_allclose(found[:-1], degrees)
+    assert np.isnan(found[-1])
+
+
+def test_a_constant_column_is_not_divided_by_zero() -> None:
+    matrix = FeatureMatrix(np.ones((4, 1)), ("x",), np.array([True]))
+    scaler = fit_scaler(matrix, 0, 4)
+    assert np.isfinite(scaler.apply(matrix.values)).all()
+    assert Scaler.from_json(scaler.to_json()).to_json() == scaler.to_json()
