@@ -54,8 +54,10 @@ def show(operation_id: OperationId, json: Json = False) -> None:
 @app.command()
 def delete(operation_id: OperationId, json: Json = False) -> None:
     """Delete the checkpoint of an operation that is not running."""
+    from rich.markup import escape
+
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, console
 
     answer = Client().delete(f"/checkpoints/{operation_id}")
-    as_json(answer) if json else console.print(f"Deleted the checkpoint of {operation_id}.")
+    as_json(answer) if json else console.print(f"Deleted the checkpoint of {escape(operation_id)}.")

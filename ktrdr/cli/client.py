@@ -48,8 +48,12 @@ class Client:
                 {"cause": str(error)},
             ) from error
         except ValueError as error:
-            raise ApiError("NOT_KTRDR", f"What answers at {self.url} is not ktrdr.", {}) from error
-        if not body.get("success"):
+            raise ApiError(
+                "NOT_KTRDR", f"What answers at {self.url} is not ktrdr. Set KTRDR_URL.", {}
+            ) from error
+        if not isinstance(body, dict) or "success" not in body:
+            raise ApiError("NOT_KTRDR", f"What answers at {self.url} is not ktrdr. Set KTRDR_URL.", {})
+        if not body["success"]:
             error_body = body.get("error", {})
             raise ApiError(
                 error_body.get("code", "HTTP_ERROR"),

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.markup import escape
 
 from ktrdr.cli.client import ApiError, Client
@@ -39,7 +40,6 @@ class Stage:
             self._port = int(probe.getsockname()[1])
         self.client = Client(f"http://127.0.0.1:{self._port}")
         self._backend: subprocess.Popen[bytes] | None = None
-        self._workers: set[int] = set()
 
     def start(self) -> None:
         """Start the backend and wait until it is ready."""
@@ -70,8 +70,6 @@ class Stage:
 
     def training(self, operation_id: str) -> Status:
         found: Status = self.client.get(f"/operations/{operation_id}.training")
-        if found["executor_ref"]:
-            self._workers.add(worker_pid(found))
         return found
 
     def close(self) -> None:
@@ -79,27 +77,39 @@ class Stage:
         if self._backend is not None and self._backend.poll() is None:
             self._backend.terminate()
             self._backend.wait()
-        for pid in self._workers:
-            if alive(pid):
-                os.kill(pid, signal.SIGKILL)
+        for worker in workers_of(self.home):
+            worker.kill()
+
+
+def workers_of(home: Path) -> Iterator[psutil.Process]:
+    """The workers of one scratch home; nobody else's carries its name."""
+    for process in psutil.process_iter():
+        try:
+            if "ktrdr.workers" in process.cmdline() and process.environ().get("KTRDR_HOME") == str(home):
+                yield process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
 
 
 def worker_pid(operation: Status) -> int:
     """The process of a worker's operation, from its reference `local:host:pid:start time`."""
+    _expect(bool(operation["executor_ref"]), f"{operation['operation_id']} has no worker yet")
     return int(operation["executor_ref"].split(":")[2])
 
 
-def alive(pid: int) -> bool:
-    """True when a ktrdr worker runs under this process id."""
+def alive(executor_ref: str) -> bool:
+    """True when this very worker runs: a process id alone may be somebody else's by now."""
+    _, _, pid, started = executor_ref.split(":")
     try:
-        return b"ktrdr.workers" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
+        process = psutil.Process(int(pid))
+        return abs(process.create_time() - float(started)) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
 def run_demo(*, keep: bool, seed: int, prove: bool) -> int:
     """The whole show; 0 when everything promised was seen."""
-    home = Path(tempfile.mkdtemp(prefix="ktrdr-demo-"))
+    home = Path(tempfile.mkdtemp(prefix="ktrdr-demo-")).resolve()
     begun = time.monotonic()
     stages: list[Stage] = []
     try:
@@ -142,13 +152,18 @@ def _first_blow(stage: Stage, operation_id: str, session_id: int) -> None:
     _expect(before["phase"] == "TRAINING", f"the session was in {before['phase']}, not in TRAINING")
     _say("Blow 1", "kill -9 to the backend, in TRAINING")
     backend, worker = stage.kill(), worker_pid(training)
-    _expect(alive(worker), f"the worker {worker} died with its backend")
+    _expect(alive(training["executor_ref"]), f"the worker {worker} died with its backend")
     console.print(f"  backend {backend} is gone; training worker {worker} goes on")
     _restart_and_resume(stage, operation_id)
     after = stage.client.get(f"/agent/sessions/{session_id}")
     _expect(after["strategy_config"] == before["strategy_config"], "the strategy was designed again")
+    same = after["training_operation_id"] == before["training_operation_id"] == training["operation_id"]
+    _expect(same, "the training was given another id")
+    reached = _epoch_of(training)
+    follow(stage.client, session_id, until=lambda status: _epoch(status) > reached)
     now = stage.training(operation_id)
     _expect(now["attempt"] == 1, "the training was started again")
+    _expect(_epoch_of(now) > reached, f"the training did not go on from epoch {reached}")
     console.print(
         f"  not repeated: design ({escape(after['strategy_config']['name'])}); same training "
         f"{escape(now['operation_id'])}, {escape(now['progress']['message'])}"
@@ -160,28 +175,49 @@ def _second_blow(stage: Stage, operation_id: str, session_id: int) -> None:
     _expect(training["status"] == "RUNNING", f"the training was {training['status']} before the second blow")
     worker = worker_pid(training)
     _say("Blow 2", "kill -9 to the backend and to the training worker")
-    stage.kill()
+    backend = stage.kill()
+    _expect(alive(training["executor_ref"]), f"the worker {worker} ended before the blow")
     os.kill(worker, signal.SIGKILL)
-    _restart_and_resume(stage, operation_id, lost_training=True)
-    follow(stage.client, session_id, until=lambda _: stage.training(operation_id)["attempt"] == 2)
+    console.print(
+        f"  backend {backend} and worker {worker} are gone, at epoch {_epoch_of(training)} or later"
+    )
+    kept = _restart_and_resume(stage, operation_id, lost_training=True)
+    seen: list[int] = []
+
+    def beyond(_: Status) -> bool:
+        child = stage.training(operation_id)
+        if child["attempt"] == 2 and child["status"] == "RUNNING":
+            seen.append(_epoch_of(child))
+        return bool(seen) and seen[-1] > kept
+
+    follow(stage.client, session_id, until=beyond)
     again = stage.training(operation_id)
-    _expect(again["attempt"] == 2, "the training did not resume")
-    console.print(f"  training, attempt 2: {escape(again['progress']['message'] or 'starting')}")
+    _expect(again["attempt"] == 2, f"the training is at attempt {again['attempt']}, not 2")
+    _expect(bool(seen) and seen[-1] > kept, f"no epoch after {kept} was seen")
+    early = [epoch for epoch in seen if 0 < epoch < kept]  # 0: nothing reported yet
+    _expect(not early, f"the training began again: epoch {early[:1]} came after the checkpoint's {kept}")
+    console.print(f"  training, attempt 2, on from {kept}: {escape(again['progress']['message'])}")
 
 
-def _restart_and_resume(stage: Stage, operation_id: str, *, lost_training: bool = False) -> None:
+def _restart_and_resume(stage: Stage, operation_id: str, *, lost_training: bool = False) -> int:
+    """Returns the epoch of the training's checkpoint when the training was lost, else 0."""
+    epoch = 0
     stage.start()
     found = stage.client.get(f"/operations/{operation_id}")
     console.print(f"  after restart: {coloured(found['status'])}  {escape(found['error_message'] or '')}")
     _expect(found["status"] == "FAILED" and found["error_message"] == RESTARTED, "the session did not say so")
     if lost_training:
         child = stage.training(operation_id)
-        epoch = (child["checkpoint"] or {}).get("epoch")
+        _expect(child["status"] == "FAILED", f"the lost training is {child['status']}, not FAILED")
+        epoch = int((child["checkpoint"] or {}).get("epoch") or 0)
         console.print(f"  training:      {coloured(child['status'])}  {escape(child['error_message'] or '')}")
-        _expect(epoch is not None, "the training has no checkpoint")
+        _expect(epoch > 0, "the training has no checkpoint")
         console.print(f"  its checkpoint is at epoch {epoch}: that is where it goes on")
     answer = stage.client.post(f"/operations/{operation_id}/resume")
-    console.print(f"  ktrdr operations resume {operation_id}: from {answer['resumed_from']['phase']}")
+    phase = answer["resumed_from"]["phase"]
+    console.print(f"  ktrdr operations resume {operation_id}: from {escape(str(phase))}")
+    _expect(phase == "TRAINING", f"the session resumed from {phase}, not from TRAINING")
+    return epoch
 
 
 def _prove(stage: Stage, seed: int, interrupted: Status) -> None:
@@ -190,6 +226,7 @@ def _prove(stage: Stage, seed: int, interrupted: Status) -> None:
     whole = _follow_to_end(stage, _trigger(stage, seed)["session_id"])
     console.print(f"  interrupted twice  {interrupted['result_fingerprint']}")
     console.print(f"  uninterrupted      {whole['result_fingerprint']}")
+    _expect(bool(whole["result_fingerprint"]), "the session has no fingerprint")
     _expect(whole["result_fingerprint"] == interrupted["result_fingerprint"], "the two differ")
     console.print("  [green]byte-identical[/green]: strategy, weights, trades, metrics and verdict")
 
@@ -202,6 +239,10 @@ def _trigger(stage: Stage, seed: int) -> Status:
 def _finish(stage: Stage, session_id: int) -> Status:
     done = _follow_to_end(stage, session_id)
     session(done)
+    _expect(bool((done["assessment"] or {}).get("verdict")), "the session has no verdict")
+    console.print("\n[bold]Files[/bold]")
+    for path in ("ktrdr.db", "artifacts", "logs", "backend.log"):
+        console.print(f"  {escape(str(stage.home / path))}", soft_wrap=True)
     return done
 
 
@@ -215,8 +256,12 @@ def _follow_to_end(stage: Stage, session_id: int) -> Status:
 def _epoch(status: Status) -> int:
     for child in status["children"]:
         if child["operation_type"] == "training":
-            return int(child["progress"]["detail"].get("epoch") or 0)
+            return _epoch_of(child)
     return 0
+
+
+def _epoch_of(operation: Status) -> int:
+    return int(operation["progress"]["detail"].get("epoch") or 0)
 
 
 def _expect(seen: bool, otherwise: str) -> None:
@@ -231,7 +276,10 @@ def _say(title: str, text: str) -> None:
 def _farewell(home: Path, keep: bool, seconds: float) -> None:
     console.print(f"\n{seconds:.0f} s. ", end="")
     if keep:
-        console.print(f"Database, artifacts and logs are in {home}")
+        console.print(f"Database, artifacts and logs are in {escape(str(home))}", soft_wrap=True)
+        console.print(
+            f"Look around: KTRDR_HOME={escape(str(home / 'interrupted'))} ktrdr serve", soft_wrap=True
+        )
     else:
         shutil.rmtree(home, ignore_errors=True)
         console.print("The scratch home is removed; --keep keeps it.")

@@ -74,7 +74,7 @@ def run() -> None:
 
         from ktrdr.cli.render import errors
 
-        errors.print(f"[red]{escape(error.code)}[/red] {escape(error.message)}")
+        errors.print(f"[red]{escape(error.code)}[/red] {escape(error.message)}", soft_wrap=True)
         for one in error.details.get("errors", []):
             errors.print(f"  {escape(str(one.get('path')))}: {escape(str(one.get('message')))}")
         sys.exit(1)

@@ -66,7 +66,7 @@ def show(operation_id: OperationId, json: Json = False) -> None:
     shown = {name: one[name] for name in (*names, "created_at", "started_at", "completed_at")}
     pairs({**shown, "progress": one["progress"]["message"], "checkpoint": _checkpoint(one["checkpoint"])})
     if one["resumable"]:
-        console.print(f"\nGo on: ktrdr operations resume {operation_id}")
+        console.print(f"\nGo on: ktrdr operations resume {escape(operation_id)}", soft_wrap=True)
 
 
 @app.command()
@@ -108,6 +108,8 @@ def resume(
 
 def cancelled(client: Any, operation_id: str, resume_command: str, json: bool) -> None:
     """Ask for the cancel and print how to go on."""
+    from rich.markup import escape
+
     from ktrdr.cli.render import as_json, console
 
     answer = client.post(f"/operations/{operation_id}/cancel")
@@ -115,7 +117,7 @@ def cancelled(client: Any, operation_id: str, resume_command: str, json: bool) -
         as_json(answer)
         return
     console.print("Cancel requested; the checkpoint is saved first.")
-    console.print(f"Go on later: {resume_command}")
+    console.print(f"Go on later: {escape(resume_command)}", soft_wrap=True)  # to be copied whole
 
 
 def resumed(client: Any, operation_id: str, force: bool, json: bool) -> None:

@@ -25,8 +25,6 @@ def start(
     json: Json = False,
 ) -> None:
     """Start a session."""
-    from json import loads
-
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, console
 
@@ -37,15 +35,16 @@ def start(
         "seed": seed,
     }
     if strategy is not None:
-        body["strategy"] = loads(strategy.read_text())
+        body["strategy"] = _strategy(strategy)
     client = Client()
     started = client.post("/agent/trigger", body)
-    if json:
+    if json and not watch:
         as_json(started)
         return
-    console.print(f"Session {started['session_id']} started ({started['operation_id']}).")
+    if not json:
+        console.print(f"Session {started['session_id']} started ({started['operation_id']}).")
     if watch:
-        _watch(client, started["session_id"])
+        _watch(client, started["session_id"], json)
     else:
         console.print(f"Follow it: ktrdr research watch {started['session_id']}")
 
@@ -72,12 +71,12 @@ def status(session_id: Session = None, json: Json = False) -> None:
 
 
 @app.command()
-def watch(session_id: Session = None) -> None:
+def watch(session_id: Session = None, json: Json = False) -> None:
     """Follow a session to its end."""
     from ktrdr.cli.client import Client
 
     client = Client()
-    _watch(client, _known(client, session_id)["session_id"])
+    _watch(client, _known(client, session_id)["session_id"], json)
 
 
 @app.command()
@@ -112,16 +111,33 @@ def _known(client: Any, session_id: int | None) -> Any:
     return found
 
 
-def _watch(client: Any, session_id: int) -> None:
-    from ktrdr.cli.render import session
+def _strategy(path: Path) -> Any:
+    """A strategy file; the backend judges what is in it."""
+    import json
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be read ({error.strerror})") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}") from error
+
+
+def _watch(client: Any, session_id: int, json: bool) -> None:
+    """Progress goes to stderr under --json, so that stdout holds the session alone."""
+    from ktrdr.cli.render import as_json, console, errors, session
     from ktrdr.cli.watch import follow
 
-    ended = follow(client, session_id)
-    if ended["status"] == "COMPLETED":
+    ended = follow(client, session_id, console=errors if json else console)
+    done = ended["status"] == "COMPLETED"
+    if json:
+        as_json(client.get(f"/agent/sessions/{session_id}"))
+    elif done:
         session(client.get(f"/agent/sessions/{session_id}"))
-        return
-    _stopped(ended)
-    raise typer.Exit(1)
+    else:
+        _stopped(ended)
+    if not done:
+        raise typer.Exit(1)
 
 
 def _stopped(found: Any) -> None:

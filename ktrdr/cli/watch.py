@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -17,7 +18,13 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 Status = Mapping[str, Any]
 
 
-def follow(client: Client, session_id: int, *, until: Callable[[Status], bool] | None = None) -> Status:
+def follow(
+    client: Client,
+    session_id: int,
+    *,
+    until: Callable[[Status], bool] | None = None,
+    console: Console = console,
+) -> Status:
     """Show progress until the session ends, or until `until` says so; returns the last status."""
     columns = (
         TextColumn("[bold]{task.fields[phase]:<11}"),
@@ -34,7 +41,7 @@ def follow(client: Client, session_id: int, *, until: Callable[[Status], bool] |
             progress = status["progress"] or {"percent": 0.0, "message": ""}
             if status["phase"] != phase:
                 phase = status["phase"]
-                bar.console.print(f"  {phase}")
+                bar.console.print(f"  {escape(phase)}")
             bar.update(
                 task, completed=progress["percent"], description=escape(progress["message"]), phase=phase
             )

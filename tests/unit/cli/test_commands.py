@@ -1,0 +1,158 @@
+"""What each command asks of the backend, and what it shows a person or a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Answers
+
+Ktrdr = Callable[..., tuple[int, str, str]]
+PROGRESS = {"percent": 40.0, "message": "epoch 4 of 10", "detail": {"epoch": 4}}
+CHECKPOINT = {"checkpoint_type": "periodic", "sequence": 3, "phase": "TRAINING", "epoch": 4, "bar": None}
+CHECKPOINT |= {"created_at": None}
+OPERATION = {
+    "operation_id": "research_1",
+    "operation_type": "agent_research",
+    "status": "FAILED",
+    "attempt": 1,
+    "error_code": "BACKEND_RESTARTED",
+    "error_message": "Backend restarted - checkpoint available for resume",
+    "progress": PROGRESS,
+    "checkpoint": CHECKPOINT,
+    "resumable": True,
+    "created_at": None,
+    "started_at": None,
+    "completed_at": None,
+}
+STATUS = {
+    "phase": "TRAINING",
+    "session_id": 1,
+    "operation_id": "research_1",
+    "status": "FAILED",
+    "error_message": OPERATION["error_message"],
+    "progress": PROGRESS,
+    "children": [],
+}
+SESSION = STATUS | {
+    "seed": 7,
+    "strategy_config": None,
+    "research_notes": None,
+    "training_result": None,
+    "backtest_result": None,
+    "holdout_result": None,
+    "assessment": None,
+    "result_fingerprint": None,
+}
+CANCELLED = {"operation_id": "research_1", "status": "RUNNING", "resume_command": "x"}
+RESUMED = {"operation_id": "research_1", "status": "PENDING", "resumed_from": CHECKPOINT}
+KEPT = CHECKPOINT | {"operation_id": "research_1", "operation_status": "FAILED", "resumable": True}
+KEPT |= {"integrity": "intact", "state": {"phase": "TRAINING"}}
+
+
+@pytest.fixture
+def whole(backend: Answers) -> Answers:
+    """A backend with one failed session and its checkpoint."""
+    backend.give("GET /agent/status", STATUS)
+    backend.give("GET /agent/sessions/1", SESSION)
+    backend.give("POST /agent/trigger", {"operation_id": "research_1", "session_id": 1})
+    backend.give("GET /operations", [OPERATION])
+    backend.give("GET /operations/research_1", OPERATION)
+    backend.give("POST /operations/research_1/cancel", CANCELLED)
+    backend.give("POST /operations/research_1/resume", RESUMED)
+    backend.give("GET /checkpoints", [KEPT])
+    backend.give("GET /checkpoints/research_1", KEPT)
+    backend.give("DELETE /checkpoints/research_1", {"deleted": ["research_1"]})
+    return backend
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("research start", {"operation_id": "research_1", "session_id": 1}),
+        ("research status", SESSION),
+        ("research cancel", CANCELLED),
+        ("research resume", RESUMED),
+        ("operations list", [OPERATION]),
+        ("operations show research_1", OPERATION),
+        ("operations cancel research_1", CANCELLED),
+        ("operations resume research_1", RESUMED),
+        ("checkpoints list", [KEPT]),
+        ("checkpoints show research_1", KEPT),
+        ("checkpoints delete research_1", {"deleted": ["research_1"]}),
+    ],
+)
+def test_json_is_exactly_what_the_api_said(whole: Answers, ktrdr: Ktrdr, words: str, expected: Any) -> None:
+    status, out, _ = ktrdr(*words.split(), "--json")
+    assert (status, json.loads(out)) == (0, expected)
+
+
+@pytest.mark.parametrize("words", ["research watch", "research start --watch"])
+def test_watching_under_json_prints_the_session_alone_and_tells_failure(
+    whole: Answers, ktrdr: Ktrdr, words: str
+) -> None:
+    status, out, _ = ktrdr(*words.split(), "--json")
+    assert (status, json.loads(out)) == (1, SESSION)
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("research cancel", "ktrdr research resume 1"),
+        ("operations cancel research_1", "ktrdr operations resume research_1"),
+    ],
+)
+def test_a_cancel_prints_the_exact_resume_command(
+    whole: Answers, ktrdr: Ktrdr, words: str, command: str
+) -> None:
+    """And that command is one: it resumes what was cancelled."""
+    status, out, _ = ktrdr(*words.split())
+    assert (status, out.splitlines()[-1]) == (0, f"Go on later: {command}")
+    status, out, _ = ktrdr(*command.split()[1:])
+    assert (status, out) == (0, "Resumed from TRAINING, training epoch 4.\n")
+    assert whole.asked[-1][0].startswith("POST /operations/research_1/resume")
+
+
+def test_a_failed_session_says_why_and_how_to_go_on(whole: Answers, ktrdr: Ktrdr) -> None:
+    status, out, _ = ktrdr("research", "status")
+    assert status == 0
+    assert "Backend restarted - checkpoint available for resume" in out
+    assert "Go on: ktrdr research resume 1" in out
+
+
+def test_start_sends_seed_brief_and_strategy(whole: Answers, ktrdr: Ktrdr, tmp_path: Path) -> None:
+    path = tmp_path / "strategy.json"
+    path.write_text('{"name": "mine"}')
+    status, _, _ = ktrdr("research", "start", "a brief", "--seed", "7", "--strategy", str(path))
+    sent = {"trigger_reason": "start_new_cycle", "dataset": "nasdaq", "brief": "a brief", "seed": 7}
+    assert status == 0
+    assert whole.asked == [("POST /agent/trigger", sent | {"strategy": {"name": "mine"}})]
+
+
+@pytest.mark.parametrize("content", [None, "{not json"])
+def test_a_strategy_file_that_is_none_is_a_sentence(
+    whole: Answers, ktrdr: Ktrdr, tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "s.json"
+    if content is not None:
+        path.write_text(content)
+    status, _, err = ktrdr("research", "start", "--strategy", str(path))
+    assert status == 2
+    assert "Invalid value" in err
+    assert whole.asked == []
+
+
+@pytest.mark.parametrize("words", ["research status", "operations show research_1", "checkpoints list"])
+def test_text_from_the_server_is_never_markup(whole: Answers, ktrdr: Ktrdr, words: str) -> None:
+    """A model may have written it; `[/red]` would end a colour, or the program."""
+    hostile = "[/red][bold]x"
+    whole.give("GET /agent/status", STATUS | {"error_message": hostile})
+    whole.give("GET /operations/research_1", OPERATION | {"error_message": hostile})
+    whole.give("GET /checkpoints", [KEPT | {"integrity": hostile}])
+    status, out, _ = ktrdr(*words.split())
+    assert status == 0
+    assert hostile in out
