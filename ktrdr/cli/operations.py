@@ -55,6 +55,8 @@ def list_operations(
 @app.command()
 def show(operation_id: OperationId, json: Json = False) -> None:
     """One operation."""
+    from rich.markup import escape
+
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, console, pairs
 
