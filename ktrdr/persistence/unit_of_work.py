@@ -23,6 +23,8 @@ from ktrdr.persistence.migrations import HEAD, upgrade
 from ktrdr.persistence.operations import Operations
 from ktrdr.persistence.sessions import Sessions
 
+_MIGRATION_LOCK = 0x6B7474  # backends that start together migrate one after the other
+
 
 @dataclass(frozen=True)
 class Transaction:
@@ -68,13 +70,16 @@ class Database:
 
     @asynccontextmanager
     async def _begin(self, engine: AsyncEngine) -> AsyncIterator[Transaction]:
+        entered = False
         try:
             async with engine.begin() as connection:
+                entered = True
                 yield Transaction.over(connection)
-        except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
+        except (OperationalError, InterfaceError, PoolTimeout, ConnectionError) as error:
             raise self._unavailable(error) from error
-        except DBAPIError as error:
-            if not error.connection_invalidated:
+        except (DBAPIError, OSError) as error:
+            # Before the block, whatever went wrong is the database's; inside it may be the caller's own.
+            if entered and not getattr(error, "connection_invalidated", False):
                 raise
             raise self._unavailable(error) from error
 
@@ -92,10 +97,12 @@ class Database:
                 await asyncio.sleep(0.25)
 
     async def migrate(self) -> None:
-        """Bring the schema to this code's version."""
+        """Bring the schema to this code's version. Raises RefusedToStart when it is a newer one's."""
         if await self._version() == HEAD:
             return
         async with self.transaction() as tx:
+            if tx.connection.dialect.name == "postgresql":  # SQLite's one writer needs no lock
+                await tx.connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             await tx.connection.run_sync(upgrade)
 
     async def close(self) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from ktrdr.domain.errors import RefusedToStart
+
 HEAD = "0001"  # a test compares it with the newest revision
 
 
@@ -14,9 +16,16 @@ def upgrade(connection: Connection) -> None:
     """Migrate to HEAD on the caller's connection, in the caller's transaction."""
     from alembic import command
     from alembic.config import Config
+    from alembic.util.exc import CommandError
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise RefusedToStart(
+            f"The database's schema is not one this ktrdr knows ({error}); it has {HEAD}. "
+            "Start the newer ktrdr that migrated it, or name another database in KTRDR_DATABASE_URL."
+        ) from error
