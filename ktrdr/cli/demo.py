@@ -76,7 +76,10 @@ class Stage:
         """End the backend and any worker that is left; only what this stage started."""
         if self._backend is not None and self._backend.poll() is None:
             self._backend.terminate()
-            self._backend.wait()
+            try:
+                self._backend.wait(timeout=START_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
         for worker in workers_of(self.home):
             worker.kill()
 
@@ -111,6 +114,7 @@ def run_demo(*, keep: bool, seed: int, prove: bool) -> int:
     """The whole show; 0 when everything promised was seen."""
     home = Path(tempfile.mkdtemp(prefix="ktrdr-demo-")).resolve()
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that finally runs
     stages: list[Stage] = []
     try:
         interrupted = _interrupted(_stage(stages, home / "interrupted"), seed)
@@ -240,7 +244,7 @@ def _finish(stage: Stage, session_id: int) -> Status:
     done = _follow_to_end(stage, session_id)
     session(done)
     _expect(bool((done["assessment"] or {}).get("verdict")), "the session has no verdict")
-    console.print("\n[bold]Files[/bold]")
+    console.print("\n[bold]Files[/bold] (--keep keeps them)")
     for path in ("ktrdr.db", "artifacts", "logs", "backend.log"):
         console.print(f"  {escape(str(stage.home / path))}", soft_wrap=True)
     return done
