@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.workbench import training_epoch
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.provenance import fingerprint_of
-from ktrdr.domain.errors import InvalidInput, SessionActive
+from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.market import DATASETS
 from ktrdr.domain.operations import NewOperation, Operation, OperationType
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
@@ -79,13 +80,7 @@ class AgentService:
         operation_id = f"research_{uuid.uuid4().hex[:12]}"
         seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed
         async with self._database.transaction() as tx:
-            await tx.operations.lock_capacity()
-            active = await tx.operations.active_sessions()
-            if len(active) >= self._max_active:
-                sessions = [await tx.sessions.by_operation(one.operation_id) for one in active]
-                raise SessionActive(
-                    self._max_active, [(one.operation_id, one.session_id) for one in sessions if one]
-                )
+            await require_capacity(tx, self._max_active)
             known = await tx.ledger.recent_ids(KNOWN_TRIALS)
             request = {
                 "trigger_reason": trigger.reason.value,

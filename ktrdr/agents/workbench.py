@@ -100,7 +100,7 @@ class Workbench:
                 if child.status in RESUMABLE:
                     raise StepFailed(
                         f"{phase}_FAILED",
-                        f"{phase.lower()} {child.status.lower()}: {child.error_message}. "
+                        f"{phase.lower()} {child.status.lower()}: {child.error_message}\n"
                         "Resume the session to go on at the child's checkpoint.",
                     )
                 if loop.time() - shown[0] >= PROGRESS_SECONDS and child.progress != shown[1]:

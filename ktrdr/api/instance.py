@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-
-import psutil
 
 from ktrdr.domain.errors import DatabaseUnavailable, RefusedToStart
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.executors.local import LocalExecutor
+from ktrdr.workers.executors.local import LocalExecutor, process_reference
 
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 3.0
-
-
-def holder() -> str:
-    """This process, host-qualified and with its start time."""
-    return f"local:{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
 class InstanceLock:
@@ -27,7 +18,7 @@ class InstanceLock:
     def __init__(self, database: Database, instance: str) -> None:
         self._database = database
         self._instance = instance
-        self._holder = holder()
+        self._holder = process_reference()
         self._stop = asyncio.Event()
 
     async def acquire(self) -> None:

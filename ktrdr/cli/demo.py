@@ -170,7 +170,8 @@ def _first_blow(stage: Stage, operation_id: str, session_id: int) -> None:
     _expect(_epoch_of(now) > reached, f"the training did not go on from epoch {reached}")
     console.print(
         f"  not repeated: design ({escape(after['strategy_config']['name'])}); same training "
-        f"{escape(now['operation_id'])}, {escape(now['progress']['message'])}"
+        f"{escape(now['operation_id'])}, {escape(now['progress']['message'])}",
+        soft_wrap=True,
     )
 
 
@@ -208,13 +209,19 @@ def _restart_and_resume(stage: Stage, operation_id: str, *, lost_training: bool 
     epoch = 0
     stage.start()
     found = stage.client.get(f"/operations/{operation_id}")
-    console.print(f"  after restart: {coloured(found['status'])}  {escape(found['error_message'] or '')}")
+    console.print(
+        f"  after restart: {coloured(found['status'])}  {escape(found['error_message'] or '')}",
+        soft_wrap=True,
+    )
     _expect(found["status"] == "FAILED" and found["error_message"] == RESTARTED, "the session did not say so")
     if lost_training:
         child = stage.training(operation_id)
         _expect(child["status"] == "FAILED", f"the lost training is {child['status']}, not FAILED")
         epoch = int((child["checkpoint"] or {}).get("epoch") or 0)
-        console.print(f"  training:      {coloured(child['status'])}  {escape(child['error_message'] or '')}")
+        console.print(
+            f"  training:      {coloured(child['status'])}  {escape(child['error_message'] or '')}",
+            soft_wrap=True,
+        )
         _expect(epoch > 0, "the training has no checkpoint")
         console.print(f"  its checkpoint is at epoch {epoch}: that is where it goes on")
     answer = stage.client.post(f"/operations/{operation_id}/resume")
@@ -228,8 +235,8 @@ def _prove(stage: Stage, seed: int, interrupted: Status) -> None:
     """The same seed without a scratch: the fingerprints must be equal."""
     _say("The proof", "the same seed once more, uninterrupted, in a home of its own")
     whole = _follow_to_end(stage, _trigger(stage, seed)["session_id"])
-    console.print(f"  interrupted twice  {interrupted['result_fingerprint']}")
-    console.print(f"  uninterrupted      {whole['result_fingerprint']}")
+    console.print(f"  interrupted twice  {interrupted['result_fingerprint']}", soft_wrap=True)
+    console.print(f"  uninterrupted      {whole['result_fingerprint']}", soft_wrap=True)
     _expect(bool(whole["result_fingerprint"]), "the session has no fingerprint")
     _expect(whole["result_fingerprint"] == interrupted["result_fingerprint"], "the two differ")
     console.print("  [green]byte-identical[/green]: strategy, weights, trades, metrics and verdict")
@@ -274,7 +281,7 @@ def _expect(seen: bool, otherwise: str) -> None:
 
 
 def _say(title: str, text: str) -> None:
-    console.print(f"\n[bold]{title}[/bold] - {escape(text)}")
+    console.print(f"\n[bold]{title}[/bold] - {escape(text)}", soft_wrap=True)
 
 
 def _farewell(home: Path, keep: bool, seconds: float) -> None:

@@ -14,6 +14,7 @@ from ktrdr.cli.client import Client
 from ktrdr.cli.render import console
 
 POLL_SECONDS = 0.4
+LINE_SECONDS = 3.0  # between lines where no bar can move: a pipe, a log
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 Status = Mapping[str, Any]
 
@@ -33,18 +34,24 @@ def follow(
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    live = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not live) as bar:
         task = bar.add_task("", total=100.0, phase="")
-        phase = ""
+        phase, said = "", time.monotonic()
         while True:
             status: Status = client.get("/agent/status", session_id=session_id)
             progress = status["progress"] or {"percent": 0.0, "message": ""}
             if status["phase"] != phase:
                 phase = status["phase"]
-                bar.console.print(f"  {escape(phase)}")
+                console.print(f"  {escape(phase)}")
             bar.update(
                 task, completed=progress["percent"], description=escape(progress["message"]), phase=phase
             )
+            if not live and time.monotonic() - said >= LINE_SECONDS:
+                said = time.monotonic()
+                console.print(
+                    f"    {progress['percent']:>3.0f}%  {escape(progress['message'])}", soft_wrap=True
+                )
             if status["status"] in ENDED or (until is not None and until(status)):
                 return status
             time.sleep(POLL_SECONDS)

@@ -174,11 +174,16 @@ class Operations:
         )
         return (await self._connection.execute(statement)).rowcount == 1
 
-    async def fail_pending(self, operation_id: str, error_code: str, error_message: str) -> bool:
-        """Fail an operation whose worker never claimed it."""
+    async def fail_pending(
+        self, operation_id: str, attempt: int, error_code: str, error_message: str
+    ) -> bool:
+        """Fail an operation whose worker never claimed it: still PENDING, at the attempt it was started for.
+
+        A worker that did claim has raised the attempt; its late exit says nothing of the next one.
+        """
         statement = (
             self._guarded(operation_id, Event.FAIL)
-            .where(_columns.status == Status.PENDING.value)
+            .where(_columns.status == Status.PENDING.value, _columns.attempt == attempt)
             .values(error_code=error_code, error_message=error_message, completed_at=db_now())
         )
         return (await self._connection.execute(statement)).rowcount == 1

@@ -79,15 +79,14 @@ class Dispatcher:
 
     async def _collect(self) -> None:
         """A worker that exits without having claimed has failed to start; its log says why."""
-        for operation_id, status in self._executor.reap():
-            if status in (0, 3):
+        for ended in self._executor.reap():
+            if ended.status in (0, 3):
                 continue
-            tail = await asyncio.to_thread(self._log_tail, operation_id)
+            tail = await asyncio.to_thread(self._log_tail, ended.operation_id)
+            message = f"The worker exited with {ended.status} before it began: {tail}"
             async with self._database.transaction() as tx:
                 await tx.operations.fail_pending(
-                    operation_id,
-                    "WORKER_START_FAILED",
-                    f"The worker exited with {status} before it began: {tail}",
+                    ended.operation_id, ended.attempt, "WORKER_START_FAILED", message
                 )
 
     async def _submit(self) -> None:
@@ -99,7 +98,7 @@ class Dispatcher:
             if len(busy) >= self._slots:
                 return
             if operation.operation_id not in busy:
-                self._executor.submit(operation.operation_id)
+                self._executor.submit(operation.operation_id, operation.attempt)
                 busy.add(operation.operation_id)
 
     def _log_tail(self, operation_id: str) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +58,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
         self._lock = threading.Lock()
         self._progress = Progress()
+        self._warning: str | None = None
         self._pointer: Pointer | None = None
         self._fingerprint: Fingerprint | None = None
         self._operation: Operation | None = None
@@ -86,6 +87,10 @@ class Recorder:
 
     def report(self, progress: Progress) -> None:
         self._progress = progress
+
+    def warn(self, warning: str | None) -> None:
+        """Show a warning with the progress until the next checkpoint succeeds."""
+        self._warning = warning
 
     def idle(self) -> bool:
         """True when the last generation offered is recorded: the time to write the next."""
@@ -154,7 +159,7 @@ class Recorder:
             pointer = self._pointer
         async with self._database.transaction() as tx:
             beat = await tx.operations.heartbeat(
-                operation.operation_id, operation.attempt, self._progress, LEASE_SECONDS
+                operation.operation_id, operation.attempt, self._shown(), LEASE_SECONDS
             )
             if beat is None:
                 self.fenced.set()
@@ -205,10 +210,17 @@ class Recorder:
         async with self._database.transaction() as tx:
             if pointer is not None and event is not Event.COMPLETE:
                 await self._save(tx, pointer)
+            await tx.operations.advance(operation.operation_id, operation.attempt, self._shown())
             done = await tx.operations.finish(operation.operation_id, operation.attempt, event, **outcome)
             if done and event is Event.COMPLETE:
                 await tx.checkpoints.delete(operation.operation_id)
         return done
+
+    def _shown(self) -> Progress:
+        progress = self._progress
+        if self._warning is None:
+            return progress
+        return replace(progress, detail={**progress.detail, "warning": self._warning})
 
     def _claimed(self) -> Operation:
         assert self._operation is not None, "claim first"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -12,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import psutil
-
 from ktrdr.checkpointing.artifacts import write_generation
-from ktrdr.checkpointing.schemas import CheckpointType, StoredCheckpoint
+from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import KtrdrError, StepFailed
 from ktrdr.domain.operations import GRACEFUL_SHUTDOWN, Event, Operation, Progress
 from ktrdr.persistence.unit_of_work import Database
+from ktrdr.workers.executors.local import process_reference
 from ktrdr.workers.recorder import Pointer, Recorder, verified
 
 log = logging.getLogger(__name__)
@@ -67,10 +65,17 @@ class _Run:
     def save(self, files: Mapping[str, bytes], state: Mapping[str, Any]) -> None:
         if self.recorder.fenced.is_set():
             return
-        manifest = (
-            write_generation(self.artifacts, self.operation.operation_id, dict(files)) if files else None
-        )
+        try:
+            manifest = self._write(files)
+        except OSError as error:  # a full disk must not end the run; the previous checkpoint stays good
+            log.warning("the checkpoint was not written: %s", error)
+            self.recorder.warn(f"checkpoint not written: {error.strerror}")
+            return
+        self.recorder.warn(None)
         self.recorder.offer(Pointer(self._kind(), state, manifest))
+
+    def _write(self, files: Mapping[str, bytes]) -> Manifest | None:
+        return write_generation(self.artifacts, self.operation.operation_id, files) if files else None
 
     def _kind(self) -> CheckpointType:
         if self.terminated.is_set():
@@ -78,11 +83,6 @@ class _Run:
         if self.recorder.cancel_requested.is_set():
             return CheckpointType.CANCELLATION
         return CheckpointType.PERIODIC
-
-
-def executor_reference() -> str:
-    """`local:host:pid:start time` of this process: a pid alone may be somebody else's tomorrow."""
-    return f"local:{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
 def run_operation(
@@ -99,7 +99,7 @@ def run_operation(
     recorder = Recorder(connect, artifacts)
     recorder.start()
     try:
-        claimed = recorder.claim(operation_id, socket.gethostname(), executor_reference())
+        claimed = recorder.claim(operation_id, socket.gethostname(), process_reference())
         if claimed is None:
             log.info("%s is not PENDING: somebody else runs it or it has ended", operation_id)
             return 3
@@ -118,8 +118,7 @@ def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
         result = job_of(run.operation)(run)
     except Exception as error:  # the outermost edge of a worker: whatever it is, the row says it
         log.exception("%s failed", run.operation.operation_id)
-        code = error.step_code if isinstance(error, StepFailed) else getattr(error, "code", "WORKER_FAILED")
-        message = error.message if isinstance(error, KtrdrError) else f"{type(error).__name__}: {error}"
+        code, message = _explained(error)
         run.recorder.finish(Event.FAIL, error_code=code, error_message=message)
         return 1
     if run.recorder.fenced.is_set():
@@ -130,3 +129,14 @@ def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
         run.recorder.finish(Event.CANCEL, error_message=message)
         return 0
     return 0 if run.recorder.finish(Event.COMPLETE, result=result) else 3
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    """(code, sentence) of what ended a run."""
+    if isinstance(error, StepFailed):
+        return error.step_code, error.message
+    if isinstance(error, KtrdrError):
+        return error.code, error.message
+    if isinstance(error, OSError):
+        return "STORAGE_FAILED", f"{error}. Free or repair the disk, then resume."
+    return "WORKER_FAILED", f"{type(error).__name__}: {error}"

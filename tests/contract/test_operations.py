@@ -207,14 +207,24 @@ async def test_what_nobody_runs_is_cancelled_or_failed_at_once(database: Databas
         assert not await tx.operations.request_cancel("op_1")
         assert await tx.operations.cancel_pending("op_1")
         assert not await tx.operations.cancel_pending("op_1")
-        assert await tx.operations.fail_pending("op_2", "WORKER_DID_NOT_START", "died")
+        assert await tx.operations.fail_pending("op_2", 0, "WORKER_DID_NOT_START", "died")
     assert (await get(database, "op_1")).status is Status.CANCELLED
     found = await get(database, "op_2")
     assert (found.status, found.error_code) == (Status.FAILED, "WORKER_DID_NOT_START")
     await running(database, "op_3")
     async with database.transaction() as tx:
         assert not await tx.operations.cancel_pending("op_3")
-        assert not await tx.operations.fail_pending("op_3", "X", "y")
+        assert not await tx.operations.fail_pending("op_3", 0, "X", "y")
+
+
+async def test_the_late_exit_of_a_worker_says_nothing_of_the_resumed_attempt(database: Database) -> None:
+    """The worker that was started for attempt 0 claimed (1), failed, was resumed, and only then exits."""
+    claimed = await running(database, "op_1")
+    async with database.transaction() as tx:
+        assert await tx.operations.finish("op_1", claimed.attempt, Event.FAIL, error_message="died")
+        assert await tx.operations.requeue("op_1", None)
+        assert not await tx.operations.fail_pending("op_1", 0, "WORKER_START_FAILED", "exited")
+    assert (await get(database, "op_1")).status is Status.PENDING
 
 
 async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:

@@ -73,10 +73,11 @@ class Machine(RuleBasedStateMachine):
         done = self._do(lambda tx: tx.operations.cancel_pending(self._id))
         self._expect(Event.CANCEL, done, allowed=self.status is Status.PENDING)
 
-    @rule()
-    def fail_pending(self) -> None:
-        done = self._do(lambda tx: tx.operations.fail_pending(self._id, "X", "y"))
-        self._expect(Event.FAIL, done, allowed=self.status is Status.PENDING)
+    @rule(behind=BEHIND)
+    def fail_pending(self, behind: int) -> None:
+        attempt = self.attempt - behind
+        done = self._do(lambda tx: tx.operations.fail_pending(self._id, attempt, "X", "y"))
+        self._expect(Event.FAIL, done, allowed=self.status is Status.PENDING and behind == 0)
 
     @rule(behind=BEHIND)
     def advance(self, behind: int) -> None:

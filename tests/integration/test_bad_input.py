@@ -200,3 +200,31 @@ def test_start_is_fast_and_small(one: Backend) -> None:
         "print([m for m in ('torch', 'numba', 'pandas', 'optuna') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_a_disk_that_takes_no_checkpoint_loses_nothing(one: Backend) -> None:
+    """The run goes on with a warning, fails with a code at the end, and resumes once the disk is mended."""
+    (one.home / "artifacts").write_text("in the way")  # every write of a checkpoint fails from here on
+    operation_id, _ = one.trigger(strategy=SMALL)
+    training = f"{operation_id}.training"
+    failed = one.await_status(training, "FAILED")
+    assert failed["error_code"] == "STORAGE_FAILED"
+    assert failed["progress"]["detail"]["warning"].startswith("checkpoint not written")
+    assert failed["progress"]["detail"]["epoch"] == failed["progress"]["detail"]["total_epochs"]
+    session = one.await_status(operation_id, "FAILED")
+    assert session["error_code"] == "TRAINING_FAILED"
+    assert session["checkpoint"]["checkpoint_type"] == "failure"
+    (one.home / "artifacts").unlink()
+    assert one.resume(operation_id).status_code == 200
+    one.await_status(operation_id, "COMPLETED")
+
+
+def test_the_events_of_an_operation_end_with_it(one: Backend) -> None:
+    """Server-sent events come from the row: status and progress while it runs, then the end."""
+    operation_id, _ = one.trigger(strategy=SMALL)
+    with one.client.stream("GET", f"/operations/{operation_id}/events", timeout=60.0) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        kinds = [line.removeprefix("event: ") for line in answer.iter_lines() if line.startswith("event: ")]
+    assert kinds[0] == "operation"
+    assert kinds[-1] == "end"
+    assert len(kinds) > 3

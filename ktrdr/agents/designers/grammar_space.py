@@ -41,7 +41,7 @@ WARM_UP_BARS = 100
 ROUND_TRIP_COST = 0.003
 # Together 9 to 15 s on one core, by the size of the layers: 4 folds and the final fit, 3 networks each.
 TRAINING: Mapping[str, Any] = {
-    "epochs": 150,
+    "epochs": 100,
     "batch_size": 256,
     "walk_forward": {"folds": 4, "initial_fraction": 0.4},
     "ensemble": 3,

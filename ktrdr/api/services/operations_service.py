@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ktrdr.agents.capacity import require_capacity
 from ktrdr.checkpointing.artifacts import verify_artifacts
 from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import StoredCheckpoint
@@ -18,7 +19,6 @@ from ktrdr.domain.errors import (
     OperationNotCancellable,
     OperationNotResumable,
     ResumeConflict,
-    SessionActive,
 )
 from ktrdr.domain.fingerprints import Fingerprint
 from ktrdr.domain.operations import (
@@ -159,7 +159,7 @@ class OperationsService:
                 {"status": operation.status.value},
             )
         if operation.operation_type is OperationType.AGENT_RESEARCH:
-            await self._check_capacity(tx, operation)
+            await require_capacity(tx, self._max_active, resuming=operation.operation_id)
         stored = await tx.checkpoints.get(operation.operation_id)
         if stored is None:
             raise CheckpointNotFound(operation.operation_id)
@@ -169,15 +169,6 @@ class OperationsService:
         if not force:
             self._check_fingerprint(operation, stored)
         return stored
-
-    async def _check_capacity(self, tx: Transaction, operation: Operation) -> None:
-        await tx.operations.lock_capacity()
-        active = await tx.operations.active_sessions(exclude=operation.operation_id)
-        if len(active) >= self._max_active:
-            sessions = [await tx.sessions.by_operation(one.operation_id) for one in active]
-            raise SessionActive(
-                self._max_active, [(one.operation_id, one.session_id) for one in sessions if one]
-            )
 
     def _check_fingerprint(self, operation: Operation, stored: StoredCheckpoint) -> None:
         request = operation.request
