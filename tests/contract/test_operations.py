@@ -219,9 +219,9 @@ async def test_what_nobody_runs_is_cancelled_or_failed_at_once(database: Databas
 
 async def test_the_late_exit_of_a_worker_says_nothing_of_the_resumed_attempt(database: Database) -> None:
     """The worker that was started for attempt 0 claimed (1), failed, was resumed, and only then exits."""
-    claimed = await running(database, "op_1")
+    attempt = await running(database, "op_1")
     async with database.transaction() as tx:
-        assert await tx.operations.finish("op_1", claimed.attempt, Event.FAIL, error_message="died")
+        assert await tx.operations.finish("op_1", attempt, Event.FAIL, error_message="died")
         assert await tx.operations.requeue("op_1", None)
         assert not await tx.operations.fail_pending("op_1", 0, "WORKER_START_FAILED", "exited")
     assert (await get(database, "op_1")).status is Status.PENDING
