@@ -110,7 +110,7 @@ class Backend:
         found: Mapping[str, Any] = self.get(f"/operations/{operation_id}")
         return found
 
-    def await_phase(self, phase: str, *, within: float = 60.0) -> Mapping[str, Any]:
+    def await_phase(self, phase: str, *, within: float = 120.0) -> Mapping[str, Any]:
         def look() -> Mapping[str, Any] | None:
             status: Mapping[str, Any] = self.get("/agent/status")
             assert status["status"] not in ("FAILED", "CANCELLED") or phase == status["status"], status
@@ -118,7 +118,7 @@ class Backend:
 
         return eventually(look, within=within, what=f"phase {phase}; {self.log()}")
 
-    def await_status(self, operation_id: str, status: str, *, within: float = 60.0) -> Mapping[str, Any]:
+    def await_status(self, operation_id: str, status: str, *, within: float = 120.0) -> Mapping[str, Any]:
         def look() -> Mapping[str, Any] | None:
             answer = self.client.get(f"/operations/{operation_id}")
             if answer.status_code == 404:  # a child is recorded once its phase is reached
