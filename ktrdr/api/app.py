@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -10,13 +12,15 @@ from ktrdr.api import errors
 from ktrdr.api.bootstrap import Backend
 from ktrdr.api.guard import Guard
 from ktrdr.api.routes import agent, checkpoints, health, jobs, operations
+from ktrdr.api.schemas import Failure
 
 PREFIX = "/api/v1"
 
 
 def create_app(backend: Backend) -> ASGIApp:
     """Routes inside, the guard outside."""
-    app = FastAPI(title="ktrdr", version=__version__, lifespan=backend.lifespan)
+    refusals: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in (404, 409, 422, 503)}
+    app = FastAPI(title="ktrdr", version=__version__, lifespan=backend.lifespan, responses=refusals)
     errors.install(app)
     for router in (
         agent.router(backend.agent),

@@ -11,7 +11,7 @@ from ktrdr.agents.agent_service import SessionView
 from ktrdr.api.services.checkpoints_service import CheckpointView
 from ktrdr.api.services.operations_service import OperationView
 from ktrdr.checkpointing.schemas import StoredCheckpoint
-from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, Operation, Progress
+from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, RESUMABLE, Operation, Progress
 from ktrdr.domain.sessions import IDLE, TriggerReason
 
 T = TypeVar("T")
@@ -19,6 +19,11 @@ T = TypeVar("T")
 
 class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+
+def _example(value: dict[str, Any]) -> ConfigDict:
+    """A model's configuration with an example for the published schema."""
+    return ConfigDict(extra="forbid", ser_json_inf_nan="null", json_schema_extra={"examples": [value]})
 
 
 class Envelope(Wire, Generic[T]):
@@ -32,9 +37,7 @@ def iso(seconds: float | None) -> str | None:
 
 
 class TriggerRequest(Wire):
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"trigger_reason": "start_new_cycle", "seed": 7}]}
-    )
+    model_config = _example({"trigger_reason": "start_new_cycle", "seed": 7})
     trigger_reason: TriggerReason
     seed: int | None = Field(None, ge=0, lt=2**31)
     dataset: str = Field("nasdaq", pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
@@ -42,7 +45,32 @@ class TriggerRequest(Wire):
     brief: str = Field("", max_length=4000)
 
 
+class ErrorData(Wire):
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class Failure(Wire):
+    """What every refusal looks like."""
+
+    model_config = _example(
+        {
+            "success": False,
+            "error": {
+                "code": "OPERATION_NOT_RESUMABLE",
+                "message": "Operation 'research_1f0c' is RUNNING: it goes on by itself. "
+                "Only FAILED and CANCELLED operations can be resumed.",
+                "details": {"status": "RUNNING"},
+            },
+        }
+    )
+    success: Literal[False] = False
+    error: ErrorData
+
+
 class Triggered(Wire):
+    model_config = _example({"operation_id": "research_1f0c", "session_id": 1})
     operation_id: str
     session_id: int
 
@@ -120,12 +148,33 @@ class OperationData(Wire):
 
 
 class Cancelled(Wire):
+    model_config = _example(
+        {
+            "operation_id": "research_1f0c",
+            "status": "RUNNING",
+            "resume_command": "ktrdr operations resume research_1f0c",
+        }
+    )
     operation_id: str
     status: str
     resume_command: str
 
 
 class Resumed(Wire):
+    model_config = _example(
+        {
+            "operation_id": "research_1f0c",
+            "status": "PENDING",
+            "resumed_from": {
+                "checkpoint_type": "phase_transition",
+                "sequence": 2,
+                "phase": "TRAINING",
+                "epoch": 384,
+                "bar": None,
+                "created_at": "2026-11-24T09:00:00+00:00",
+            },
+        }
+    )
     operation_id: str
     status: str
     resumed_from: CheckpointSummary | None
@@ -238,8 +287,6 @@ class CheckpointData(CheckpointSummary):
 
     @classmethod
     def full(cls, view: CheckpointView, *, with_state: bool) -> CheckpointData:
-        from ktrdr.domain.operations import RESUMABLE
-
         return cls(
             **CheckpointSummary.of(view.checkpoint).model_dump(),
             operation_id=view.checkpoint.operation_id,
@@ -257,10 +304,12 @@ class StartTraining(Wire):
 
 
 class StartBacktest(Wire):
+    model_config = _example({"training_operation_id": "training_7be2"})
     training_operation_id: str = Field(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
 
 
 class CleanUpRequest(Wire):
+    model_config = _example({"older_than_days": 30})
     older_than_days: float = Field(30.0, ge=0)
 
 

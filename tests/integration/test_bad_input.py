@@ -228,3 +228,12 @@ def test_the_events_of_an_operation_end_with_it(one: Backend) -> None:
     assert kinds[0] == "operation"
     assert kinds[-1] == "end"
     assert len(kinds) > 3
+
+
+def test_the_published_schema_shows_requests_and_refusals(one: Backend) -> None:
+    """OpenAPI has an example for what a caller sends and for what a refusal looks like."""
+    schema = one.client.get(f"http://127.0.0.1:{one.port}/openapi.json").json()
+    models = schema["components"]["schemas"]
+    assert models["TriggerRequest"]["examples"][0]["trigger_reason"] == "start_new_cycle"
+    assert models["Failure"]["examples"][0]["error"]["code"] == "OPERATION_NOT_RESUMABLE"
+    assert "409" in schema["paths"]["/api/v1/operations/{operation_id}/resume"]["post"]["responses"]
