@@ -37,7 +37,7 @@ def follow(
     live = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not live) as bar:
         task = bar.add_task("", total=100.0, phase="")
-        phase, said = "", time.monotonic()
+        phase, said, line = "", time.monotonic(), ""
         while True:
             status: Status = client.get("/agent/status", session_id=session_id)
             progress = status["progress"] or {"percent": 0.0, "message": ""}
@@ -47,11 +47,9 @@ def follow(
             bar.update(
                 task, completed=progress["percent"], description=escape(progress["message"]), phase=phase
             )
-            if not live and time.monotonic() - said >= LINE_SECONDS:
-                said = time.monotonic()
-                console.print(
-                    f"    {progress['percent']:>3.0f}%  {escape(progress['message'])}", soft_wrap=True
-                )
+            if not live and time.monotonic() - said >= LINE_SECONDS and progress["message"] != line:
+                said, line = time.monotonic(), progress["message"]
+                console.print(f"    {progress['percent']:>3.0f}%  {escape(line)}", soft_wrap=True)
             if status["status"] in ENDED or (until is not None and until(status)):
                 return status
             time.sleep(POLL_SECONDS)
