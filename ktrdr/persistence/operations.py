@@ -222,13 +222,17 @@ class Operations:
         return (await self._connection.execute(statement)).rowcount == 1
 
     async def orphan_backend_local(self, instance: str) -> Orphaned:
-        """Fail what ran inside this instance's dead predecessor: one statement for any number of rows."""
+        """Fail what this instance's dead predecessor ran, or had accepted and not yet claimed.
+
+        One statement for any number of rows. PENDING is included since a resume is explicit: nothing
+        that a restart interrupted goes on by itself.
+        """
         alive = exists().where(
             instances.c.instance == _columns.owner,
             instances.c.lease_expires_at > db_now() - ABANDONED_SECONDS,
         )
         statement = (
-            _orphaning(BACKEND_RESTARTED, "BACKEND_RESTARTED")
+            _orphaning(BACKEND_RESTARTED, "BACKEND_RESTARTED", Event.FAIL)
             .where(_columns.is_backend_local, or_(_columns.owner == instance, ~alive))
             .returning(_columns.error_message)
         )
@@ -310,12 +314,12 @@ def _transition(event: Event) -> Any:
     )
 
 
-def _orphaning(cause: str, code: str) -> Any:
+def _orphaning(cause: str, code: str, event: Event = Event.ORPHAN) -> Any:
     message: ColumnElement[str] = case(
         (_has_checkpoint(), orphan_message(cause, has_checkpoint=True)),
         else_=orphan_message(cause, has_checkpoint=False),
     )
-    return _transition(Event.ORPHAN).values(
+    return _transition(event).values(
         error_code=code, error_message=message, completed_at=db_now(), lease_expires_at=None
     )
 

@@ -55,6 +55,20 @@ async def test_the_two_messages_are_exact(database: Database) -> None:
         assert found.completed_at is not None
 
 
+async def test_an_accepted_session_that_was_not_claimed_yet_is_failed_too(database: Database) -> None:
+    """Its first checkpoint is there from the trigger on, and a resume is explicit."""
+    await insert(database, "op_1", OperationType.AGENT_RESEARCH, is_backend_local=True, owner="me")
+    await insert(database, "op_2", OperationType.AGENT_RESEARCH, is_backend_local=True, owner="other")
+    await alive(database, "other")
+    await insert(database, "op_3", OperationType.TRAINING)
+    async with database.transaction() as tx:
+        await tx.checkpoints.save("op_1", 0, CheckpointType.PHASE_TRANSITION, {}, None, FINGERPRINT)
+    assert await StartupReconciliation(database, "me").reconcile() == Reconciliation(1, 0)
+    assert (await get(database, "op_1")).error_message == WITH
+    assert (await get(database, "op_2")).status is Status.PENDING
+    assert (await get(database, "op_3")).status is Status.PENDING
+
+
 async def test_a_second_reconciliation_finds_nothing(database: Database) -> None:
     await session(database, "op_1", "me", checkpoint=True)
     await StartupReconciliation(database, "me").reconcile()
@@ -92,8 +106,8 @@ async def test_an_instance_that_no_row_knows_is_gone(database: Database) -> None
     assert await StartupReconciliation(database, "me").reconcile() == Reconciliation(0, 1)
 
 
-async def test_what_waits_or_has_ended_or_runs_in_a_worker_is_left_alone(database: Database) -> None:
-    await insert(database, "op_1", OperationType.AGENT_RESEARCH, is_backend_local=True, owner="me")
+async def test_what_has_ended_or_is_a_workers_is_left_alone(database: Database) -> None:
+    await insert(database, "op_1")
     await running(database, "op_2")
     await session(database, "op_3", "me")
     async with database.transaction() as tx:

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """How many backend-local operations were RUNNING under this instance and are now FAILED."""
+    """How many backend-local operations this instance had running or waiting that are FAILED now."""
 
     with_checkpoint: int
     without_checkpoint: int
