@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.fingerprints import sha256_of
+from ktrdr.domain.market import DATASETS
 
-Period = Annotated[int, Field(ge=1, le=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_ -]*$")]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
 
@@ -37,6 +38,30 @@ INDICATORS: Mapping[str, tuple[Mapping[str, int | float], tuple[str, ...]]] = {
     "bollinger": ({"period": 20, "multiplier": 2.0}, ("upper", "middle", "lower")),
 }
 ALIASES = {"fast": "fast_period", "slow": "slow_period", "signal": "signal_period"}
+SHORTEST: Mapping[str, int] = {"period": 2, "fast_period": 2, "slow_period": 2}  # what TA-Lib takes; else 1
+FROM_ONE = ("roc", "atr")  # a period of 1 is meaningful here
+# Parts of grammar 3.0 that are refused by name: keys by their parent's path, values by their own.
+LATER_KEYS: Mapping[str, str] = {
+    "": "scope context_data deployment",
+    "training_data.symbols": "list",
+    "training_data.timeframes": "list base_timeframe",
+    "model.architecture": "sequence_length hidden_size num_layers",
+    "decisions": "position_awareness filters",
+    "decisions.cost_model": "min_edge_multiplier",
+    "training": "gradient_clip lr_scheduler early_stopping data_split validation_split focal_gamma "
+    "huber_delta",
+    "training.labels": "zigzag_threshold label_lookahead pt_multiplier sl_multiplier max_holding_period "
+    "vol_span vol_method",
+}
+LATER_VALUES: Mapping[str, tuple[str, ...]] = {
+    "training_data.symbols.mode": ("multi_symbol",),
+    "training_data.timeframes.mode": ("multi_timeframe",),
+    "model.type": ("lstm", "gru"),
+    "decisions.output_format": ("regression",),
+    "training.loss": ("focal", "huber"),
+    "training.labels.source": ("zigzag", "triple_barrier", "regime", "context"),
+}
+LATER = "is part of grammar 3.0 but is not acted on yet"
 POINTS: Mapping[str, int] = {"triangular": 3, "trapezoidal": 4, "gaussian": 2, "sigmoid": 2}
 
 
@@ -48,6 +73,13 @@ class Symbols(_Part):
     mode: Literal["single"] = "single"
     symbol: Name
 
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        symbols = [spec.symbol for spec in DATASETS.values()]
+        if self.symbol not in symbols:
+            raise ValueError(f"there is no data for symbol '{self.symbol}'{_nearest(self.symbol, symbols)}")
+        return self
+
 
 class Timeframes(_Part):
     mode: Literal["single"] = "single"
@@ -57,6 +89,12 @@ class Timeframes(_Part):
 class DateRange(_Part):
     start: date = Field(validation_alias=AliasChoices("start", "start_date"))
     end: date = Field(validation_alias=AliasChoices("end", "end_date"))
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError(f"the range ends on {self.end}, not after its start, {self.start}")
+        return self
 
 
 class TrainingData(_Part):
@@ -91,17 +129,16 @@ class Indicator(_Part):
         if not isinstance(nested, Mapping):
             raise ValueError("parameters is a mapping from name to number")
         given |= nested
-        for name, number in given.items():
-            if name not in defaults:
-                raise ValueError(f"{kind} has no parameter '{name}'{_nearest(name, defaults)}")
-            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1000:
-                raise ValueError(f"{name} is a number above 0 and up to 1000, not {number!r}")
-            if isinstance(defaults[name], int) and not isinstance(number, int):
-                raise ValueError(f"{name} is a whole number of bars, not {number!r}")
+        wrong = [fault for name, number in given.items() for fault in _faults(kind, name, number)]
+        whole = {**defaults, **given}
+        if not wrong and kind == "macd" and whole["fast_period"] >= whole["slow_period"]:
+            wrong = [f"fast_period {whole['fast_period']} is not below slow_period {whole['slow_period']}"]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return {
             "type": kind,
             "source": value.get("source", "close"),
-            "parameters": {**defaults, **given},
+            "parameters": whole,
         }
 
 
@@ -231,19 +268,21 @@ class Strategy(_Part):
 
 def parse_strategy(config: Mapping[str, Any]) -> Strategy:
     """The strategy, or InvalidInput with every error: path, message, and what was found."""
+    if not isinstance(config, Mapping):
+        raise _invalid([{"path": "", "message": f"a strategy is a mapping, not {type(config).__name__}"}])
     if str(config.get("version", "")).startswith("2") or isinstance(config.get("indicators"), list):
         raise InvalidInput(
             "This is a version 2 strategy. In version 3 indicators are a mapping from id to definition, "
             "fuzzy sets name their indicator, and nn_inputs lists what the network sees.",
             {"errors": [{"path": "version", "message": "version 2 is not read any more"}]},
         )
+    errors = list(_dangling(config))
     try:
         strategy = Strategy.model_validate(config)
     except ValidationError as invalid:
-        raise _invalid([_described(error) for error in invalid.errors()]) from invalid
-    dangling = _dangling(strategy)
-    if dangling:
-        raise _invalid(dangling)
+        raise _invalid([_described(error) for error in invalid.errors()] + errors) from invalid
+    if errors:
+        raise _invalid(errors)
     return strategy
 
 
@@ -258,53 +297,103 @@ def split_reference(reference: str) -> tuple[str, str | None]:
     return name, output or None
 
 
-def _dangling(strategy: Strategy) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for name, fuzzy in strategy.fuzzy_sets.items():
-        found += _check_indicator(strategy, fuzzy.indicator, f"fuzzy_sets.{name}.indicator")
-    for position, one in enumerate(strategy.nn_inputs):
-        path = f"nn_inputs.{position}"
-        if one.raw_indicator is not None:
-            found += _check_indicator(strategy, one.raw_indicator, f"{path}.raw_indicator")
-        elif one.fuzzy_set not in strategy.fuzzy_sets:
-            found.append(_unknown(f"{path}.fuzzy_set", "fuzzy set", str(one.fuzzy_set), strategy.fuzzy_sets))
-    return found
+def _faults(kind: str, name: str, number: Any) -> Iterator[str]:
+    """What is wrong with one parameter of an indicator."""
+    defaults = INDICATORS[kind][0]
+    if name not in defaults:
+        yield f"{kind} has no parameter '{name}'{_nearest(name, defaults)}"
+    elif isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1000:
+        yield f"{name} is a number above 0 and up to 1000, not {number!r}"
+    elif isinstance(defaults[name], int) and not isinstance(number, int):
+        yield f"{name} is a whole number of bars, not {number!r}"
+    elif kind not in FROM_ONE and number < SHORTEST.get(name, 0):
+        yield f"{name} of {kind} is at least {SHORTEST[name]}, not {number}"
 
 
-def _check_indicator(strategy: Strategy, reference: str, path: str) -> list[dict[str, Any]]:
+def _dangling(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """References to nothing. Reads the raw mapping, so that other errors do not hide them."""
+    indicators, sets = _mapping(config.get("indicators")), _mapping(config.get("fuzzy_sets"))
+    for name, fuzzy in sets.items():
+        reference = _mapping(fuzzy).get("indicator")
+        yield from _check_indicator(indicators, reference, f"fuzzy_sets.{name}.indicator")
+    inputs = config.get("nn_inputs")
+    for position, entry in enumerate(inputs if isinstance(inputs, list | tuple) else ()):
+        path, one = f"nn_inputs.{position}", _mapping(entry)
+        yield from _check_indicator(indicators, one.get("raw_indicator"), f"{path}.raw_indicator")
+        fuzzy_set = one.get("fuzzy_set")
+        if isinstance(fuzzy_set, str) and fuzzy_set not in sets:
+            yield _unknown(f"{path}.fuzzy_set", "fuzzy set", fuzzy_set, sets)
+
+
+def _check_indicator(indicators: Mapping[str, Any], reference: Any, path: str) -> Iterator[dict[str, Any]]:
+    if not isinstance(reference, str):
+        return  # absent, or its type is an error already
     name, output = split_reference(reference)
-    if name not in strategy.indicators:
-        return [_unknown(path, "indicator", name, strategy.indicators)]
-    outputs = INDICATORS[strategy.indicators[name].type][1]
-    if output is not None and output not in outputs:
-        return [_unknown(path, "output", output, outputs)]
-    return []
+    known = INDICATORS.get(str(_mapping(indicators.get(name)).get("type")).lower())
+    if name not in indicators:
+        yield _unknown(path, "indicator", name, indicators)
+    elif known is not None and output is not None and output not in known[1]:
+        yield _unknown(path, "output", output, known[1])
 
 
-def _unknown(path: str, what: str, found: str, allowed: Any) -> dict[str, Any]:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _unknown(path: str, what: str, found: str, allowed: Collection[str]) -> dict[str, Any]:
     message = f"there is no {what} '{found}'{_nearest(found, allowed)}"
-    return {"path": path, "message": message, "found": found, "allowed": list(allowed)}
+    return {"path": path, "message": message, "found": found} | _choices(found, allowed)
 
 
-def _nearest(word: str, allowed: Any) -> str:
-    close = difflib.get_close_matches(word, list(allowed), n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(allowed)}"
+def _choices(word: str, allowed: Collection[str]) -> dict[str, Any]:
+    close = difflib.get_close_matches(word, [str(one) for one in allowed], n=1)
+    return {"allowed": list(allowed)} | ({"closest": close[0]} if close else {})
+
+
+def _nearest(word: str, allowed: Collection[str]) -> str:
+    close = _choices(word, allowed).get("closest")
+    names = ", ".join(str(one) for one in allowed) or "none are defined"
+    return f"; did you mean '{close}'?" if close else f"; allowed: {names}"
 
 
 def _described(error: Any) -> dict[str, Any]:
-    found = error.get("input")
-    shown = (
-        found
-        if isinstance(found, str | int | bool) or (isinstance(found, float) and math.isfinite(found))
-        else None
-    )
-    path = ".".join(str(part) for part in error["loc"] if part != "labels")
-    return {"path": path, "message": str(error["msg"]).removeprefix("Value error, "), "found": shown}
+    """One error of pydantic in the grammar's words; in a fuzzy set's path `labels` is implied."""
+    loc, found, kind = error["loc"], error.get("input"), error["type"]
+    shown_loc = [part for at, part in enumerate(loc) if not (part == "labels" and at == 2)]
+    parent, path = ".".join(str(one) for one in loc[:-1]), ".".join(str(one) for one in shown_loc)
+    plain = isinstance(found, str | int | bool) or (isinstance(found, float) and math.isfinite(found))
+    message = str(error["msg"]).removeprefix("Value error, ")
+    described = {"path": path, "message": message, "found": found if plain else None}
+    if kind == "extra_forbidden":
+        key, allowed = str(loc[-1]), list(_model_at(loc[:-1]).model_fields)
+        later = key in LATER_KEYS.get(parent, "").split()
+        described["message"] = f"'{key}' {LATER}" if later else f"unknown key '{key}'{_nearest(key, allowed)}"
+        return described | ({} if later else _choices(key, allowed))
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", error["ctx"]["expected"]) or [error["ctx"]["expected"]]
+        later = isinstance(found, str) and found in LATER_VALUES.get(path, ())
+        what = f"'{found}' {LATER}; allowed: {', '.join(choices)}" if later else message
+        return described | {"message": what} | _choices(str(found), choices)
+    return described
+
+
+def _model_at(loc: tuple[Any, ...]) -> type[BaseModel]:
+    """The part of the grammar that a path leads into; ids and positions lead nowhere else."""
+    model: type[BaseModel] = Strategy
+    for part in loc:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        model = (_part_in(field.annotation) or model) if field is not None else model
+    return model
+
+
+def _part_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((part for part in map(_part_in, get_args(annotation)) if part is not None), None)
 
 
 def _invalid(errors: list[dict[str, Any]]) -> InvalidInput:
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return InvalidInput(
-        f"The strategy is not valid: {first['path']}: {first['message']}{more}.", {"errors": errors}
-    )
+    where = f"{first['path']}: " if first["path"] else ""
+    return InvalidInput(f"The strategy is not valid: {where}{first['message']}{more}.", {"errors": errors})

@@ -16,7 +16,7 @@ from torch import nn
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import strategy_sha256
 from ktrdr.training.model import build_model, predict
-from ktrdr.training.problem import FINAL, Problem
+from ktrdr.training.problem import FINAL, FLAT, Problem
 
 
 @dataclass(frozen=True)
@@ -178,10 +178,13 @@ def _trained(problem: Problem, run: _Run) -> Trained:
     manifest = {
         "strategy_sha256": strategy_sha256(problem.strategy),
         "features": list(problem.features.names),
+        "dtype": "float32",
         "ensemble": problem.strategy.training.ensemble,
         "folds": [
             {
                 "name": fold.name,
+                "train_first": fold.first,
+                "train_end": fold.train_end,
                 "first": fold.block_first,
                 "last": fold.block_last,
                 "scaler": fold.scaler.to_json(),
@@ -215,11 +218,17 @@ def _metrics(problem: Problem, run: _Run) -> dict[str, Any]:
         members += [balanced_accuracy(truth, one.argmax(dim=1)) for one in odds]
         pooled_truth.append(truth)
         pooled_votes.append(torch.stack(odds).mean(dim=0).argmax(dim=1))
+    folds = [balanced_accuracy(one, vote) for one, vote in zip(pooled_truth, pooled_votes, strict=True)]
     truth, votes = torch.cat(pooled_truth), torch.cat(pooled_votes)
+    moving = (truth != FLAT) & (votes != FLAT)
     return {
         "balanced_accuracy": balanced_accuracy(truth, votes),
         "accuracy": float((truth == votes).double().mean()),
         "out_of_fold_rows": len(truth),
+        # Flat or not is mostly volatility; this is what is left of direction (a half by chance).
+        "directional_accuracy": float((truth == votes)[moving].double().mean()) if moving.any() else None,
+        "directional_rows": int(moving.sum()),
+        "fold_balanced_accuracy": folds,
         "member_balanced_accuracy_min": min(members),
         "member_balanced_accuracy_max": max(members),
         "final_loss": run.losses[-1],

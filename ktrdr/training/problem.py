@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from ktrdr.domain.strategies import Strategy
 
 FINAL = "final"
 CLASSES = 3  # down, flat, up
+FLAT = 1
 MIN_TRAINING_ROWS = 100
 
 
@@ -73,12 +75,18 @@ class Problem:
 
 
 def build_problem(bars: Bars, strategy: Strategy, seed: int) -> Problem:
-    """Folds by time over the bars that are warm. Raises StepFailed when there are too few."""
+    """Folds by time over the bars of the strategy's date range that are warm.
+
+    What lies after the range is cut off before anything is computed. Raises StepFailed when too few
+    bars are left.
+    """
+    begin, end = _date_range(bars, strategy)
+    bars = bars.until(end)
     horizon = strategy.training.labels.horizon
     features = compute_features(bars, strategy)
     forward = np.full(len(bars), np.nan)
     forward[:-horizon] = bars.close[horizon:] / bars.close[:-horizon] - 1.0
-    first = _first_warm(features, strategy)
+    first = _first_warm(features, begin + strategy.training_data.history_required)
     walk = strategy.training.walk_forward
     start = first + round(walk.initial_fraction * (len(bars) - first))
     if start - horizon - first < MIN_TRAINING_ROWS:
@@ -93,7 +101,6 @@ def build_problem(bars: Bars, strategy: Strategy, seed: int) -> Problem:
         _fold(features, forward, f"fold {number}", first, a - horizon, (a, b))
         for number, (a, b) in enumerate(blocks, start=1)
     ]
-    end = len(bars)
     folds.append(_fold(features, forward, FINAL, first, end - horizon, (end, end)))
     fits = tuple(
         Fit(fold, member, derive_seed(seed, "fit", fold, member))
@@ -116,13 +123,28 @@ def _fold(
     return Fold(name, first, train_end, *block, scaler, (float(low), float(high)))
 
 
-def _first_warm(features: FeatureMatrix, strategy: Strategy) -> int:
+def _date_range(bars: Bars, strategy: Strategy) -> tuple[int, int]:
+    """The rows [begin, end) of the date range, both days included; all bars when there is none."""
+    wanted = strategy.training_data.date_range
+    if wanted is None:
+        return 0, len(bars)
+    first, last = ((day - date(1970, 1, 1)).days for day in (wanted.start, wanted.end))
+    begin, end = np.searchsorted(bars.time, first), np.searchsorted(bars.time, last, side="right")
+    if end - begin < MIN_TRAINING_ROWS:
+        raise StepFailed(
+            "NOT_ENOUGH_DATA",
+            f"{end - begin} development bars lie in {wanted.start} to {wanted.end}; widen the date_range.",
+        )
+    return int(begin), int(end)
+
+
+def _first_warm(features: FeatureMatrix, earliest: int) -> int:
     warm = np.flatnonzero(np.isfinite(features.values).all(axis=1))
     if not len(warm):
         raise StepFailed(
             "NOT_ENOUGH_DATA", "No bar has all its features; the indicators' periods are too long."
         )
-    first = max(int(warm[0]), strategy.training_data.history_required)
+    first = max(int(warm[0]), earliest)
     gaps = np.flatnonzero(~np.isfinite(features.values[first:]).all(axis=1))
     if len(gaps):
         raise StepFailed("NOT_FINITE", f"A feature of bar {first + int(gaps[0])} is not a number.")

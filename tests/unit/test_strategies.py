@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,3 +162,94 @@ def test_any_change_changes_the_hash() -> None:
     one = strategy_sha256(parse_strategy(SMALL))
     assert strategy_sha256(parse_strategy(copy.deepcopy(SMALL))) == one
     assert strategy_sha256(parse_strategy(changed("training.epochs", 121))) != one
+
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "strategies" / "momentum_demo.yaml"
+
+
+def test_the_example_in_the_documents_is_a_strategy() -> None:
+    config = importlib.import_module("yaml").safe_load(EXAMPLE.read_text())
+    strategy = parse_strategy(config)
+    assert strategy.name == EXAMPLE.stem
+    assert parse_strategy(json.loads(json.dumps(strategy.to_config()))) == strategy
+
+
+def test_errors_of_structure_do_not_hide_dangling_references() -> None:
+    config = changed("training.ephocs", 3)
+    config["training"]["epochs"] = 0
+    config["fuzzy_sets"]["roc_state"]["indicator"] = "roc_11"
+    config["nn_inputs"][0]["fuzzy_set"] = "rsi_stat"
+    assert set(errors_of(config)) == {
+        "training.epochs",
+        "training.ephocs",
+        "fuzzy_sets.roc_state.indicator",
+        "nn_inputs.0.fuzzy_set",
+    }
+
+
+def test_all_faults_of_one_indicator_are_reported() -> None:
+    config = changed("indicators.rsi_14", {"type": "rsi", "period": -1, "perod": 3, "length": 2})
+    message = errors_of(config)["indicators.rsi_14"]
+    assert all(word in message for word in ("not -1", "'perod'", "'length'"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "closest"),
+    [
+        ("training.ephocs", 3, "epochs"),
+        ("training.labels.horizn", 3, "horizon"),
+        ("model.architecture.hiden_layers", [3], "hidden_layers"),
+        ("nn_inputs.0.fuzzy_sets", "rsi_state", "fuzzy_set"),
+        ("model.architecture.activation", "rel", "relu"),
+    ],
+)
+def test_the_details_carry_what_is_allowed_and_the_closest(path: str, value: Any, closest: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_strategy(changed(path, value))
+    errors = refused.value.details["errors"]
+    assert isinstance(errors, list)
+    (error,) = (one for one in errors if one["path"] == path)
+    assert error["closest"] == closest
+    assert closest in error["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("model.type", "gru"),
+        ("training.labels.source", "triple_barrier"),
+        ("training_data.symbols.mode", "multi_symbol"),
+        ("training.early_stopping", {"enabled": True}),
+        ("decisions.cost_model.min_edge_multiplier", 1.5),
+        ("decisions.filters", {}),
+        ("scope", "x"),
+    ],
+)
+def test_what_is_known_but_not_acted_on_is_called_that(path: str, value: Any) -> None:
+    config = changed(path, value) if path.count("cost_model") == 0 else changed("decisions.cost_model", {})
+    if "cost_model" in path:
+        config["decisions"]["cost_model"]["min_edge_multiplier"] = value
+    assert "is part of grammar 3.0 but is not acted on yet" in errors_of(config)[path]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        ("training_data.symbols.symbol", "AAPL", "training_data.symbols"),
+        (
+            "training_data.date_range",
+            {"start": "2002-01-01", "end": "2001-01-01"},
+            "training_data.date_range",
+        ),
+        ("indicators.rsi_14.period", 1, "indicators.rsi_14"),
+        ("indicators.roc_10", {"type": "macd", "fast": 26, "slow": 12}, "indicators.roc_10"),
+    ],
+)
+def test_what_would_train_on_something_else_is_refused(path: str, value: Any, where: str) -> None:
+    assert where in errors_of(changed(path, value))
+
+
+@pytest.mark.parametrize("config", [None, [], "name: x", 3])
+def test_what_is_no_mapping_is_refused(config: Any) -> None:
+    with pytest.raises(InvalidInput, match="a strategy is a mapping"):
+        parse_strategy(config)
