@@ -11,8 +11,8 @@ PIP_OPTIONS ?=
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
-	@echo "make test              quality, then unit, contract, architecture and integration tests"
-	@echo "make test-unit         unit, contract and architecture tests"
+	@echo "make test              quality, then unit, contract and integration tests"
+	@echo "make test-unit         unit and contract tests"
 	@echo "make test-integration  real backend processes, real kills, both databases"
 	@echo "make test-e2e          the end-to-end script of milestone 7 against local processes"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
@@ -25,7 +25,7 @@ demo: $(STAMP)
 test: quality test-unit test-integration
 
 test-unit: $(STAMP)
-	$(BIN)/python -m pytest tests/unit tests/contract tests/architecture
+	$(BIN)/python -m pytest tests/unit tests/contract
 
 test-integration: $(STAMP)
 	$(BIN)/python -m pytest tests/integration
@@ -38,6 +38,7 @@ quality: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest tests/architecture
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.reconciliation
