@@ -82,9 +82,10 @@ def _rejected(reasons: list[str]) -> str:
 def _strengths(session: AgentSession) -> list[str]:
     found: list[str] = []
     training = (session.training_result or {}).get("metrics", {})
-    accuracy = training.get("balanced_accuracy")
-    if isinstance(accuracy, float) and accuracy > 1 / 3:
-        found.append(f"out-of-fold balanced accuracy {accuracy:.1%} against 33.3% by chance")
+    # Balanced accuracy is mostly flat against moving, which is volatility; only direction earns money.
+    direction = training.get("directional_accuracy")
+    if isinstance(direction, float) and direction > 0.5:
+        found.append(f"out-of-fold direction right in {direction:.1%} of called moves (50% by chance)")
     backtest = (session.backtest_result or {}).get("metrics", {})
     sharpe = backtest.get("sharpe")
     if isinstance(sharpe, float) and sharpe > 0:

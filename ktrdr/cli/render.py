@@ -76,7 +76,8 @@ def session(data: Mapping[str, Any]) -> None:
         console.print("\n[bold]Training[/bold] (on rows no network of the fold had seen)")
         console.print(
             f"  {training['networks']} networks, {training['epochs']} epochs, balanced accuracy "
-            f"{number(training['balanced_accuracy'], '.1%')} (33.3% by chance)"
+            f"{number(training['balanced_accuracy'], '.1%')} (33.3% by chance, mostly flat against moving), "
+            f"direction {number(training.get('directional_accuracy'), '.1%')} (50% by chance)"
         )
     backtest("Validation, out of fold", data["backtest_result"])
     backtest("Sealed holdout", data["holdout_result"])

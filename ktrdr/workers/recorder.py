@@ -64,6 +64,7 @@ class Recorder:
         self._operation: Operation | None = None
         self._beat: asyncio.Task[None] | None = None
         self._due: asyncio.Event | None = None
+        self._ending = False
         self.cancel_requested = threading.Event()
         self.fenced = threading.Event()
 
@@ -122,8 +123,7 @@ class Recorder:
         return self._connect()
 
     async def _shut(self) -> None:
-        if self._beat is not None:
-            self._beat.cancel()
+        await self._end_beat()
         await self._database.close()
 
     async def _claim(self, operation_id: str, owner: str, executor_ref: str) -> Claimed | None:
@@ -138,9 +138,24 @@ class Recorder:
         self._due = asyncio.Event()
         self._beat = self._loop.create_task(self._heartbeat(), name="heartbeat")
 
+    async def _end_beat(self) -> None:
+        """End the heartbeat between two beats.
+
+        By a flag, not by cancel: `wait_for` in Python 3.11 returns normally when it is cancelled at
+        the moment its event is set, and a run ends right behind its last checkpoint.
+        """
+        if self._beat is None or self._due is None:
+            return
+        self._ending = True
+        self._due.set()
+        (failure,) = await asyncio.gather(self._beat, return_exceptions=True)
+        if failure is not None:  # the end is still ours to write, if the lease has held
+            log.error("the heartbeat had failed", exc_info=failure)
+        self._beat = None
+
     async def _heartbeat(self) -> None:
         assert self._due is not None
-        while not self.fenced.is_set():
+        while not self.fenced.is_set() and not self._ending:
             try:
                 await self._beat_once()
             except DatabaseUnavailable as outage:
@@ -191,9 +206,7 @@ class Recorder:
             delete_older(self._artifacts, self._claimed().operation_id, pointer.artifacts)
 
     async def _finish(self, event: Event, outcome: Mapping[str, Any]) -> bool:
-        if self._beat is not None:
-            self._beat.cancel()
-            await asyncio.gather(self._beat, return_exceptions=True)
+        await self._end_beat()
         deadline = self._loop.time() + OUTAGE_SECONDS
         while True:
             try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.strategies import INDICATORS, parse_strategy, strategy_sha256
@@ -168,7 +168,7 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "strategies" / "momentum_demo.yam
 
 
 def test_the_example_in_the_documents_is_a_strategy() -> None:
-    config = importlib.import_module("yaml").safe_load(EXAMPLE.read_text())
+    config = yaml.safe_load(EXAMPLE.read_text())
     strategy = parse_strategy(config)
     assert strategy.name == EXAMPLE.stem
     assert parse_strategy(json.loads(json.dumps(strategy.to_config()))) == strategy

@@ -1,0 +1,70 @@
+"""The worker's database thread: it ends when it is told to, at whatever moment that is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from ktrdr.checkpointing.schemas import CheckpointType, TrainingCheckpointState
+from ktrdr.domain.operations import Event, NewOperation, OperationType, Status
+from ktrdr.persistence.unit_of_work import Database
+from ktrdr.workers.recorder import Pointer, Recorder
+from tests.contract.support import FINGERPRINT
+
+ROUNDS = 40
+BOUND_SECONDS = 20.0
+
+
+def create(url: str, names: list[str]) -> None:
+    async def insert() -> None:
+        database = Database(url)
+        await database.migrate()
+        async with database.transaction() as tx:
+            for name in names:
+                await tx.operations.insert_if_absent(NewOperation(name, OperationType.TRAINING, {}))
+        await database.close()
+
+    asyncio.run(insert())
+
+
+def status_of(url: str, name: str) -> Status:
+    async def look() -> Status:
+        database = Database(url)
+        async with database.read() as tx:
+            found = await tx.operations.get(name)
+        await database.close()
+        return found.status
+
+    return asyncio.run(look())
+
+
+def run_once(url: str, artifacts: Path, name: str, ended: threading.Event) -> None:
+    """Claim, beat, offer a checkpoint, and end in the same instant, as a cancelled training does."""
+    recorder = Recorder(lambda: Database(url), artifacts)
+    recorder.start()
+    assert recorder.claim(name, "host", "local:host:1:0") is not None
+    recorder.begin(FINGERPRINT)
+    state = TrainingCheckpointState(epoch=1, total_epochs=2).to_json()
+    recorder.offer(Pointer(CheckpointType.PERIODIC, state, None))
+    ended.wait(0.15)  # the heartbeat has recorded the first one and waits for the next
+    recorder.offer(Pointer(CheckpointType.CANCELLATION, state, None))
+    assert recorder.finish(Event.CANCEL, error_message="Cancelled - checkpoint saved")
+    recorder.close()
+    ended.set()
+
+
+def test_an_end_right_behind_a_checkpoint_is_never_lost(database_url: str, tmp_path: Path) -> None:
+    """The last checkpoint wakes the heartbeat at the moment the run ends; neither may hide the other."""
+    names = [f"op_{number}" for number in range(ROUNDS)]
+    create(database_url, names)
+    for name in names:
+        ended = threading.Event()
+        thread = threading.Thread(target=run_once, args=(database_url, tmp_path, name, ended), daemon=True)
+        thread.start()
+        thread.join(BOUND_SECONDS)
+        if not ended.is_set():
+            pytest.fail(f"{name}: the end of the run was not written within {BOUND_SECONDS} s")
+    assert status_of(database_url, names[-1]) is Status.CANCELLED
