@@ -27,18 +27,22 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh, empty database; every test that asks runs once on each kind."""
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path / 'ktrdr.db'}"
-    uri: str = request.getfixturevalue("postgresql")
+    return create_postgresql_database(request.getfixturevalue("postgresql"))
+
+
+def create_postgresql_database(server: str) -> str:
+    """A new database on the server; its SQLAlchemy address."""
     name = f"test_{uuid.uuid4().hex[:12]}"
 
     async def create() -> None:
-        connection = await asyncpg.connect(uri)
+        connection = await asyncpg.connect(server)
         try:
             await connection.execute(f'CREATE DATABASE "{name}"')
         finally:
             await connection.close()
 
     asyncio.run(create())
-    base, _, query = uri.partition("?")
+    base, _, query = server.partition("?")
     return f"{base.rsplit('/', 1)[0]}/{name}?{query}".replace("postgresql://", "postgresql+asyncpg://")
 
 

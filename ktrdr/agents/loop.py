@@ -1,21 +1,28 @@
 """The session loop: run the phase, commit what it found, go to the next.
 
 The whole of a session's durability is here: `Workbench.commit` writes phase, results, children and
-checkpoint in one transaction, and a resumed session starts from `restore(checkpoint)`.
+checkpoint in one transaction, and every phase, of a new session or a resumed one, starts from
+`restore(checkpoint)`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from ktrdr.agents.checkpoint_builder import restore
 from ktrdr.agents.phases import assessing, backtesting, designing, training
 from ktrdr.agents.workbench import Interrupted, Interruption, Step, Workbench
 from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import AgentCheckpointState, CheckpointType
-from ktrdr.domain.errors import CheckpointNotFound, DatabaseUnavailable, KtrdrError, StepFailed
+from ktrdr.domain.errors import (
+    CheckpointCorrupted,
+    CheckpointNotFound,
+    DatabaseUnavailable,
+    KtrdrError,
+    StepFailed,
+)
 from ktrdr.domain.operations import Event, Status
 from ktrdr.domain.sessions import NEXT_PHASES, AgentSession, Phase
 
@@ -33,20 +40,48 @@ RETRY_SECONDS = 1.0
 
 async def run_session(bench: Workbench) -> None:
     """Run one claimed attempt until it completes, fails, is cancelled, or the backend stops."""
-    session = await _load(bench)
     try:
-        while session.phase is not Phase.COMPLETED:
-            step = await PHASES[session.phase](session, bench)
-            if step.session.phase not in NEXT_PHASES[session.phase]:
-                raise AssertionError(f"{session.phase} may not lead to {step.session.phase}")
-            await _persist(bench, step)
-            session = step.session
+        while await _outliving_outages(bench, _advance):
+            pass
     except Interrupted as interruption:
-        # The row is newer than `session` when a phase has committed on its way (the holdout's opening).
         await _stopped(bench, interruption.why)
     except Exception as error:  # the outermost edge of a session: whatever it is, it is kept
-        log.exception("session %s failed in %s", session.session_id, session.phase)
+        log.exception("%s failed", bench.operation.operation_id)
         await _failed(bench, error)
+
+
+async def _advance(bench: Workbench) -> bool:
+    """One phase, from its checkpoint to its commit; False once the session is complete.
+
+    Starting each phase from what is stored makes an outage and a crash the same case: a commit whose
+    answer was lost has happened or has not, and the checkpoint says which.
+    """
+    await bench.check()
+    session = await _load(bench)
+    step = await PHASES[session.phase](session, bench)
+    if step.session.phase not in NEXT_PHASES[session.phase]:
+        raise AssertionError(f"{session.phase} may not lead to {step.session.phase}")
+    if step.session.phase is Phase.COMPLETED:
+        await _complete(bench, step.session)
+        return False
+    await bench.commit(step)
+    return True
+
+
+async def _outliving_outages(bench: Workbench, step: Callable[[Workbench], Awaitable[bool]]) -> bool:
+    """The step's answer; a database outage is waited out and the step done anew.
+
+    Raises Interrupted when the backend stops meanwhile: the row says RUNNING, and the next start
+    tells the truth.
+    """
+    while True:
+        try:
+            return await step(bench)
+        except DatabaseUnavailable as outage:
+            log.warning("%s waits for the database: %s", bench.operation.operation_id, outage.message)
+            if bench.stop.is_set():
+                raise Interrupted(Interruption.SHUTDOWN) from outage
+            await bench.pause(RETRY_SECONDS)
 
 
 async def _load(bench: Workbench) -> AgentSession:
@@ -57,21 +92,6 @@ async def _load(bench: Workbench) -> AgentSession:
         raise CheckpointNotFound(bench.operation.operation_id)
     verify(stored)
     return restore(AgentCheckpointState.from_json(stored.state))
-
-
-async def _persist(bench: Workbench, step: Step) -> None:
-    """Commit a step; a database outage is waited out, since the step itself is done."""
-    while True:
-        try:
-            if step.session.phase is Phase.COMPLETED:
-                await _complete(bench, step.session)
-            else:
-                await bench.commit(step)
-            return
-        except DatabaseUnavailable:
-            if bench.stop.is_set():
-                raise Interrupted(Interruption.SHUTDOWN) from None
-            await bench.pause(RETRY_SECONDS)
 
 
 async def _complete(bench: Workbench, session: AgentSession) -> None:
@@ -93,47 +113,67 @@ async def _complete(bench: Workbench, session: AgentSession) -> None:
 
 async def _stopped(bench: Workbench, why: Interruption) -> None:
     if why is Interruption.FENCED:
-        log.warning("operation %s is owned by another attempt", bench.operation.operation_id)
+        log.warning("%s is owned by another attempt", bench.operation.operation_id)
         return
     if why is Interruption.SHUTDOWN:
-        await _save(bench, CheckpointType.SHUTDOWN, None, None, None)
+        await _end(bench, _Ending(CheckpointType.SHUTDOWN))
         return
-    session = await _load(bench)
-    for child_id in (
-        session.training_operation_id,
-        session.backtest_operation_id,
-        session.holdout_operation_id,
-    ):
-        if child_id is not None:
-            await bench.stop_child(child_id)
-    await _save(bench, CheckpointType.CANCELLATION, Event.CANCEL, None, "Cancelled - checkpoint saved")
+    cancelled = _Ending(CheckpointType.CANCELLATION, Event.CANCEL, None, "Cancelled - checkpoint saved")
+    await _end(bench, cancelled)
 
 
 async def _failed(bench: Workbench, error: Exception) -> None:
     code = error.step_code if isinstance(error, StepFailed) else getattr(error, "code", "INTERNAL_ERROR")
     message = error.message if isinstance(error, KtrdrError) else f"{type(error).__name__}: {error}"
-    await _save(bench, CheckpointType.FAILURE, Event.FAIL, code, message)
+    await _end(bench, _Ending(CheckpointType.FAILURE, Event.FAIL, code, message))
 
 
-async def _save(
-    bench: Workbench, kind: CheckpointType, event: Event | None, code: str | None, message: str | None
-) -> None:
-    """Write a last checkpoint and, with it, how the attempt ended. Without an event the row stays RUNNING."""
-    session = await _load(bench)
-    operation_id, attempt = session.operation_id, bench.operation.attempt
-    while True:
-        try:
-            async with bench.database.transaction() as tx:
-                mine = await tx.operations.find(operation_id)
-                if mine is None or mine.attempt != attempt or mine.status is not Status.RUNNING:
-                    return
-                await bench.save_checkpoint(tx, session, kind)
-                if event is not None:
-                    await tx.operations.finish(
-                        operation_id, attempt, event, error_code=code, error_message=message
-                    )
-            return
-        except DatabaseUnavailable:
-            if bench.stop.is_set():
-                return  # the row says RUNNING: the next start finds it and tells the truth
-            await asyncio.sleep(RETRY_SECONDS)
+@dataclass(frozen=True)
+class _Ending:
+    """How an attempt ends; without an event its row stays RUNNING for the next start to find."""
+
+    kind: CheckpointType
+    event: Event | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+async def _end(bench: Workbench, ending: _Ending) -> None:
+    """Write the last checkpoint and, in the same transaction, how the attempt ended."""
+
+    async def write(bench: Workbench) -> bool:
+        session = await _load_if_intact(bench)
+        if session is not None and ending.event is Event.CANCEL:
+            await _stop_children(session, bench)
+        operation_id, attempt = bench.operation.operation_id, bench.operation.attempt
+        async with bench.database.transaction() as tx:
+            mine = await tx.operations.find(operation_id)
+            if mine is None or mine.attempt != attempt or mine.status is not Status.RUNNING:
+                return False
+            if session is not None:
+                await bench.save_checkpoint(tx, session, ending.kind)
+            if ending.event is not None:
+                await tx.operations.finish(
+                    operation_id, attempt, ending.event, error_code=ending.code, error_message=ending.message
+                )
+        return True
+
+    try:
+        await _outliving_outages(bench, write)
+    except Interrupted:
+        log.warning("%s: the database was away until the backend stopped", bench.operation.operation_id)
+
+
+async def _load_if_intact(bench: Workbench) -> AgentSession | None:
+    """None when there is no checkpoint to carry over, or one that must not be written over."""
+    try:
+        return await _load(bench)
+    except (CheckpointNotFound, CheckpointCorrupted):
+        return None
+
+
+async def _stop_children(session: AgentSession, bench: Workbench) -> None:
+    children = (session.training_operation_id, session.backtest_operation_id, session.holdout_operation_id)
+    for child_id in children:
+        if child_id is not None:
+            await bench.stop_child(child_id)

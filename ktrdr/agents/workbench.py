@@ -11,7 +11,7 @@ from typing import Any
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.provenance import fingerprint_of
-from ktrdr.domain.errors import DatabaseUnavailable, StepFailed
+from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import RESUMABLE, NewOperation, Operation, Progress, Status
 from ktrdr.domain.sessions import AgentSession, GateThresholds, Phase
 from ktrdr.persistence.unit_of_work import Database, Transaction
@@ -92,22 +92,19 @@ class Workbench:
         shown: tuple[float, Progress] = (0.0, Progress())
         loop = asyncio.get_running_loop()
         while True:
-            try:
-                await self.check()
-                child = await self._child(child_id)
-                if child.status is Status.COMPLETED:
-                    return child.result or {}
-                if child.status in RESUMABLE:
-                    raise StepFailed(
-                        f"{phase}_FAILED",
-                        f"{phase.lower()} {child.status.lower()}: {child.error_message}\n"
-                        "Resume the session to go on at the child's checkpoint.",
-                    )
-                if loop.time() - shown[0] >= PROGRESS_SECONDS and child.progress != shown[1]:
-                    shown = (loop.time(), child.progress)
-                    await self.show(phase, child.progress)
-            except DatabaseUnavailable:
-                pass  # an outage must not end a session; the children go on meanwhile
+            await self.check()
+            child = await self._child(child_id)
+            if child.status is Status.COMPLETED:
+                return child.result or {}
+            if child.status in RESUMABLE:
+                raise StepFailed(
+                    f"{phase}_FAILED",
+                    f"{phase.lower()} {child.status.lower()}: {child.error_message}\n"
+                    "Resume the session to go on at the child's checkpoint.",
+                )
+            if loop.time() - shown[0] >= PROGRESS_SECONDS and child.progress != shown[1]:
+                shown = (loop.time(), child.progress)
+                await self.show(phase, child.progress)
             await self.pause()
 
     async def stop_child(self, child_id: str) -> None:

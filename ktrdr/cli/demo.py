@@ -284,14 +284,24 @@ def _say(title: str, text: str) -> None:
     console.print(f"\n[bold]{title}[/bold] - {escape(text)}", soft_wrap=True)
 
 
+def _invoked() -> str:
+    """The command line as it was called: after `make demo` ktrdr is in .venv/bin, not on the PATH."""
+    called = sys.argv[0]
+    return "python -m ktrdr.cli" if called.endswith("__main__.py") else called
+
+
 def _farewell(home: Path, keep: bool, seconds: float) -> None:
     console.print(f"\n{seconds:.0f} s. ", end="")
     if keep:
         console.print(f"Database, artifacts and logs are in {escape(str(home))}", soft_wrap=True)
         console.print(
-            f"Look around: KTRDR_HOME={escape(str(home / 'interrupted'))} ktrdr serve", soft_wrap=True
+            f"Look around: KTRDR_HOME={escape(str(home / 'interrupted'))} {escape(_invoked())} serve",
+            soft_wrap=True,
         )
     else:
         shutil.rmtree(home, ignore_errors=True)
         console.print("The scratch home is removed; --keep keeps it.")
-    console.print("Go on: ktrdr serve, and in another terminal: ktrdr research start --watch")
+    ktrdr = escape(_invoked())
+    console.print(
+        f"Go on: {ktrdr} serve, and in another terminal: {ktrdr} research start --watch", soft_wrap=True
+    )

@@ -70,6 +70,8 @@ TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 RESUMABLE = TRANSITIONS[Event.RESUME].sources
 CANCELLABLE = TRANSITIONS[Event.CANCEL].sources
 
+WORKER_LEASE_SECONDS = 30.0  # longer than the longest call that holds up a worker's heartbeat
+
 BACKEND_RESTARTED = "Backend restarted"
 WORKER_UNAVAILABLE = "Worker became unavailable"
 GRACEFUL_SHUTDOWN = "Graceful shutdown - checkpoint saved"

@@ -7,14 +7,13 @@ import logging
 import time
 
 from ktrdr.domain.errors import DatabaseUnavailable
-from ktrdr.domain.operations import WORKER_UNAVAILABLE
+from ktrdr.domain.operations import WORKER_LEASE_SECONDS, WORKER_UNAVAILABLE
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.workers.executors.local import LocalExecutor
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-LEASE_SECONDS = 30.0
 LOG_TAIL_BYTES = 2000
 
 
@@ -64,8 +63,8 @@ class Dispatcher:
         lease time: healthy workers must get to renew theirs first.
         """
         now = time.monotonic()
-        if now - self._last_look > LEASE_SECONDS / 2:
-            self._hold_until = now + LEASE_SECONDS
+        if now - self._last_look > WORKER_LEASE_SECONDS / 2:
+            self._hold_until = now + WORKER_LEASE_SECONDS
         async with self._database.read() as tx:
             running = await tx.operations.running_workers()
         for operation in running:

@@ -20,13 +20,12 @@ from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.fingerprints import Fingerprint
-from ktrdr.domain.operations import Event, Operation, Progress
+from ktrdr.domain.operations import WORKER_LEASE_SECONDS, Event, Operation, Progress
 from ktrdr.persistence.unit_of_work import Database
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-LEASE_SECONDS = 30.0
 OUTAGE_SECONDS = 600.0  # how long a finished worker waits for a database to tell it to
 T = TypeVar("T")
 
@@ -128,7 +127,7 @@ class Recorder:
 
     async def _claim(self, operation_id: str, owner: str, executor_ref: str) -> Claimed | None:
         async with self._database.transaction() as tx:
-            operation = await tx.operations.claim(operation_id, owner, executor_ref, LEASE_SECONDS)
+            operation = await tx.operations.claim(operation_id, owner, executor_ref, WORKER_LEASE_SECONDS)
             if operation is None:
                 return None
             stored = await tx.checkpoints.get(operation_id)
@@ -174,7 +173,7 @@ class Recorder:
             pointer = self._pointer
         async with self._database.transaction() as tx:
             beat = await tx.operations.heartbeat(
-                operation.operation_id, operation.attempt, self._shown(), LEASE_SECONDS
+                operation.operation_id, operation.attempt, self._shown(), WORKER_LEASE_SECONDS
             )
             if beat is None:
                 self.fenced.set()

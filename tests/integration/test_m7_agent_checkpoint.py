@@ -79,9 +79,9 @@ def test_kill_in_any_phase_resumes_at_that_phase(patient: Backend, phase: str) -
 
 
 def test_interrupted_research_equals_the_uninterrupted(patient: Backend) -> None:
-    """Backend and worker both killed in TRAINING: the result's fingerprint does not change by a bit."""
+    """Backend and worker both killed in TRAINING: weights, trades and equity do not change by a bit."""
     whole, _ = patient.trigger(seed=SEED, strategy=SMALL)
-    expected = patient.await_status(whole, "COMPLETED")["result"]["fingerprint"]
+    patient.await_status(whole, "COMPLETED")
 
     operation_id, _ = patient.trigger(seed=SEED, strategy=SMALL)
     training = f"{operation_id}.training"
@@ -99,16 +99,14 @@ def test_interrupted_research_equals_the_uninterrupted(patient: Backend) -> None
     assert lost["status"] == "FAILED"
     assert lost["error_message"] == "Worker became unavailable - checkpoint available for resume"
     assert patient.resume(operation_id).status_code == 200
-    done = patient.await_status(operation_id, "COMPLETED")
+    patient.await_status(operation_id, "COMPLETED")
     assert patient.operation(training)["attempt"] == 2
-    assert done["result"]["verdict"] is not None
     # The second opening of the holdout is judged at a stricter level, by design: compare what was computed.
     first, second = (patient.get(f"/agent/sessions/{n}") for n in (1, 2))
     assert first["training_result"]["weights_sha256"] == second["training_result"]["weights_sha256"]
     assert first["backtest_result"] == second["backtest_result"]
     assert first["holdout_result"]["trades_sha256"] == second["holdout_result"]["trades_sha256"]
     assert first["holdout_result"]["equity_sha256"] == second["holdout_result"]["equity_sha256"]
-    assert expected is not None
 
 
 def test_the_worker_outlives_its_backend(patient: Backend) -> None:

@@ -39,7 +39,7 @@ NAMES = (
 ADX_PERIOD = 14
 WARM_UP_BARS = 100
 ROUND_TRIP_COST = 0.003
-# Together 9 to 15 s on one core, by the size of the layers: 4 folds and the final fit, 3 networks each.
+# Enough real work to be seen and to tell luck from edge: 4 folds and the final fit, 3 networks each.
 TRAINING: Mapping[str, Any] = {
     "epochs": 100,
     "batch_size": 256,

@@ -17,7 +17,6 @@ from ktrdr.domain.sessions import AgentSession, Phase
 
 async def run(session: AgentSession, bench: Workbench) -> Step:
     """Write the verdict, and with it the fingerprint of the whole research."""
-    await bench.check()
     session, exam = await _sit_exam(session, bench)
     assessment = assess(session, exam)
     after = replace(session, phase=Phase.COMPLETED, assessment=assessment)

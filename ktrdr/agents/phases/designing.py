@@ -19,7 +19,6 @@ async def run(session: AgentSession, bench: Workbench) -> Step:
     The designer sees the trials that were known when the session was triggered (their ids are in
     the request), so a design that is repeated after a crash is the same design.
     """
-    await bench.check()
     given = bench.operation.request.get("strategy")
     if given is not None:
         config, notes = dict(given), "The strategy was given by the user; nothing was designed."

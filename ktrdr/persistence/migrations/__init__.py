@@ -14,11 +14,11 @@ HEAD = "0001"  # a test compares it with the newest revision
 
 def upgrade(connection: Connection) -> None:
     """Migrate to HEAD on the caller's connection, in the caller's transaction."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection

@@ -1,0 +1,88 @@
+"""The session loop at its edges: what it does when it can't start from what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import update
+
+from ktrdr.agents.agent_service import AgentService, Trigger
+from ktrdr.agents.loop import run_session
+from ktrdr.agents.workbench import Workbench
+from ktrdr.checkpointing.schemas import StoredCheckpoint
+from ktrdr.domain.operations import Operation, Status
+from ktrdr.domain.sessions import GateThresholds, TriggerReason
+from ktrdr.persistence.tables import checkpoints
+from ktrdr.persistence.unit_of_work import Database
+from tests.contract.support import get
+
+pytestmark = pytest.mark.anyio
+
+THRESHOLDS = GateThresholds(0.0, -10.0, 1.0, 0)
+
+
+async def claimed(database: Database) -> Operation:
+    """A session that was triggered and claimed."""
+    service = AgentService(database, instance="me", max_active=1, thresholds=THRESHOLDS, wake=lambda: None)
+    session = await service.trigger(Trigger(TriggerReason.MANUAL, seed=1))
+    async with database.transaction() as tx:
+        operation = await tx.operations.claim(session.operation_id, "me", None, None)
+    assert operation is not None
+    return operation
+
+
+async def stored(database: Database, operation: Operation) -> StoredCheckpoint | None:
+    async with database.read() as tx:
+        return await tx.checkpoints.get(operation.operation_id)
+
+
+async def run(database: Database, operation: Operation, *, stopping: bool = False) -> None:
+    stop = asyncio.Event()
+    if stopping:
+        stop.set()
+    async with asyncio.timeout(60):
+        await run_session(Workbench(database, operation, THRESHOLDS, stop))
+
+
+async def test_a_corrupted_checkpoint_fails_the_session_and_is_not_written_over(database: Database) -> None:
+    """It neither stays RUNNING with nobody behind it, nor loses what a repair could still use."""
+    operation = await claimed(database)
+    async with database.transaction() as tx:
+        await tx.connection.execute(update(checkpoints).values(state_sha256="0" * 64))
+    before = await stored(database, operation)
+    await run(database, operation)
+    found = await get(database, operation.operation_id)
+    assert (found.status, found.error_code) == (Status.FAILED, "CHECKPOINT_CORRUPTED")
+    assert await stored(database, operation) == before
+
+
+async def test_a_missing_checkpoint_fails_the_session(database: Database) -> None:
+    operation = await claimed(database)
+    async with database.transaction() as tx:
+        await tx.checkpoints.delete(operation.operation_id)
+    await run(database, operation)
+    found = await get(database, operation.operation_id)
+    assert (found.status, found.error_code) == (Status.FAILED, "CHECKPOINT_NOT_FOUND")
+
+
+async def test_a_fenced_attempt_writes_nothing(database: Database) -> None:
+    """A successor has failed and resumed the session; the old attempt finds out and leaves."""
+    operation = await claimed(database)
+    async with database.transaction() as tx:
+        await tx.operations.orphan_backend_local("me")
+        await tx.operations.requeue(operation.operation_id, "me")
+        await tx.operations.claim(operation.operation_id, "me", None, None)
+    before = (await get(database, operation.operation_id), await stored(database, operation))
+    await run(database, operation)
+    assert (await get(database, operation.operation_id), await stored(database, operation)) == before
+
+
+async def test_a_stopping_backend_leaves_a_shutdown_checkpoint_and_a_running_row(database: Database) -> None:
+    """The next start tells what happened; this one only keeps what is needed for it."""
+    operation = await claimed(database)
+    await run(database, operation, stopping=True)
+    assert (await get(database, operation.operation_id)).status is Status.RUNNING
+    kept = await stored(database, operation)
+    assert kept is not None
+    assert kept.checkpoint_type == "shutdown"
