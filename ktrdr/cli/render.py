@@ -39,13 +39,14 @@ def coloured(word: str | None) -> str:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
     """A plain table, or one sentence when there is nothing to show."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
+    found = list(rows)
+    # The first column is what a person copies into the next command: it is never cut.
+    width = max((len(row[0]) for row in found), default=0)
     for name in columns:
-        drawn.add_column(name)
-    count = 0
-    for row in rows:
+        drawn.add_column(name, min_width=width if name == columns[0] else None)
+    for row in found:
         drawn.add_row(*row)
-        count += 1
-    console.print(drawn if count else empty)
+    console.print(drawn if found else empty)
 
 
 def pairs(values: Mapping[str, Any]) -> None:
