@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,9 +32,18 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     token: SecretStr | None = Field(None, description="required to bind beyond loopback")
     allowed_hosts: str = Field("", description="further Host names, separated by commas")
+    published_on_loopback: bool = Field(
+        False, description="in a container whose port the host publishes on loopback only: no token needed"
+    )
     database_wait_seconds: float = Field(30.0, ge=0, description="how long start-up waits for the database")
     max_active_sessions: int = Field(1, ge=1)
-    worker_slots: int = Field(max(1, (os.cpu_count() or 2) - 1), ge=1)
+    executor: Literal["local", "ray"] = Field("local", description="where workers are started")
+    worker_slots: int = Field(max(1, (os.cpu_count() or 2) - 1), ge=1, description="CPUs of local workers")
+    worker_grace_seconds: float = Field(25.0, gt=0, description="from a cancel to the kill of a worker")
+    ray_address: str = Field("http://127.0.0.1:8265", pattern=r"^https?://[^/]+/?$")
+    ray_token: SecretStr | None = Field(None, description="RAY_AUTH_TOKEN of the cluster, if it has one")
+    ray_home: str | None = Field(None, description="the home as the cluster's nodes see it")
+    ray_wait_seconds: float = Field(30.0, ge=0, description="how long an unreachable cluster is waited for")
     gate_min_balanced_accuracy: float = 0.335
     gate_min_sharpe: float = 0.0
     gate_max_drawdown: float = 0.6

@@ -42,11 +42,12 @@ def main() -> int:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Refuse to listen beyond loopback without a token."""
-    if settings.host not in LOOPBACK and settings.token is None:
+    """Refuse to listen beyond loopback without a token, or the word that only loopback leads here."""
+    if settings.host not in LOOPBACK and settings.token is None and not settings.published_on_loopback:
         raise RefusedToStart(
             f"KTRDR_HOST={settings.host} is reachable from other machines. Set KTRDR_TOKEN, "
-            "or stay on 127.0.0.1."
+            "or stay on 127.0.0.1. In a container whose port is published on the host's loopback "
+            "only, KTRDR_PUBLISHED_ON_LOOPBACK=true says so."
         )
 
 
