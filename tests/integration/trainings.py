@@ -23,7 +23,7 @@ def lasting(epochs: int) -> dict[str, Any]:
     return {**SMALL, "training": {**SMALL["training"], "epochs": epochs}}
 
 
-STEADY = lasting(300)  # seconds of epochs: long enough to be stopped in, short enough to be finished
+STEADY = lasting(200)  # seconds: long enough to be stopped in, short enough to be finished
 ENDLESS = lasting(10_000)  # minutes: only ever ended by a test
 
 
