@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sqlite3
 import statistics
@@ -122,7 +123,8 @@ async def _insert(url: str, operation_id: str) -> None:
 
 
 def main() -> int:
-    strategy = yaml.safe_load(STRATEGY.read_text(encoding="utf-8"))
+    written = yaml.safe_load(STRATEGY.read_text(encoding="utf-8"))
+    strategy = json.loads(json.dumps(written, default=str))  # YAML has dates, JSON has not
     bare: list[float] = []
     whole: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
