@@ -48,7 +48,7 @@ def backend(home: Path) -> Iterator[httpx.Client]:
     with (home / "backend.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "ktrdr.api"],
-            env=environment(home, KTRDR_PORT="0"),
+            env=environment(home, KTRDR_PORT="0", KTRDR_WORKER_SLOTS="2"),  # the last one may still exit
             stdout=log,
             stderr=log,
         )
@@ -98,10 +98,11 @@ def await_row(rows: sqlite3.Connection, operation_id: str, condition: str) -> No
 def floor(home: Path, number: int) -> float:
     """Seconds from the start of the bare process to its claim."""
     operation_id = f"floor_{number}"
-    asyncio.run(_insert(f"sqlite+aiosqlite:///{home / 'ktrdr.db'}", operation_id))
+    url = f"sqlite+aiosqlite:///{home / 'ktrdr.db'}"
+    asyncio.run(_insert(url, operation_id))
     begun = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.first_epoch_floor", operation_id],
+        [sys.executable, "-m", "benchmarks.first_epoch_floor", url, operation_id],
         env=environment(home),
         stdout=subprocess.PIPE,
         text=True,

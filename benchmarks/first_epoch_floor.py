@@ -1,28 +1,23 @@
-"""`python -m benchmarks.first_epoch_floor ID`: the least that a worker must do. Import torch, claim."""
+"""`python -m benchmarks.first_epoch_floor URL ID`: the least that a worker must do. Import torch, claim."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 
 CLAIMED = "claimed"
+LEASE_SECONDS = 30.0
 
 
-def main(operation_id: str) -> int:
+def main(url: str, operation_id: str) -> int:
     import torch  # noqa: F401
 
-    from ktrdr.domain.operations import WORKER_LEASE_SECONDS
     from ktrdr.persistence.unit_of_work import Database
-    from ktrdr.settings import Settings
-    from ktrdr.workers.executors.local import process_reference
 
     async def claim() -> bool:
-        database = Database(Settings().url)
+        database = Database(url)
         async with database.transaction() as tx:
-            found = await tx.operations.claim(
-                operation_id, socket.gethostname(), process_reference(), WORKER_LEASE_SECONDS
-            )
+            found = await tx.operations.claim(operation_id, "floor", None, LEASE_SECONDS)
         print(CLAIMED if found else "not claimed", flush=True)
         await database.close()
         return found is not None
@@ -31,4 +26,4 @@ def main(operation_id: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))
