@@ -16,6 +16,7 @@ from tests.integration.trainings import (
     LOST,
     LOST_WITHOUT,
     STEADY,
+    await_completed,
     await_epoch,
     begin,
     begun,
@@ -110,6 +111,6 @@ def test_sigterm_lets_a_worker_save_and_leave(backend: Backend, whole_weights: s
     assert stopped["checkpoint"]["checkpoint_type"] == "shutdown"
     assert backend.resume(training).status_code == 200
     await_epoch(backend, training, after=stopped["checkpoint"]["epoch"])
-    done = backend.await_status(training, "COMPLETED")
+    done = await_completed(backend, training)
     assert done["attempt"] == 2
     assert done["result"]["weights_sha256"] == whole_weights

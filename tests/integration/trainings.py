@@ -23,7 +23,7 @@ def lasting(epochs: int) -> dict[str, Any]:
     return {**SMALL, "training": {**SMALL["training"], "epochs": epochs}}
 
 
-STEADY = lasting(200)  # seconds: long enough to be stopped in, short enough to be finished
+STEADY = SMALL  # seconds: long enough to be stopped in, short enough to be finished
 ENDLESS = lasting(10_000)  # minutes: only ever ended by a test
 
 
@@ -48,6 +48,21 @@ def await_checkpoint(backend: Backend, training: str) -> Mapping[str, Any]:
         return found if found["status"] == "RUNNING" and found["checkpoint"] is not None else None
 
     return eventually(look, within=60.0, what=f"a checkpoint of {training}; {said_by(backend, training)}")
+
+
+def await_completed(backend: Backend, operation_id: str, *, within: float = 120.0) -> Mapping[str, Any]:
+    """The operation once it is COMPLETED; any other end fails at once."""
+
+    def look() -> Mapping[str, Any] | None:
+        answer = backend.client.get(f"/operations/{operation_id}")
+        if answer.status_code == 503:
+            return None
+        found: Mapping[str, Any] = answer.json()["data"]
+        assert found["status"] not in ("FAILED", "CANCELLED"), found["error_message"]
+        return found if found["status"] == "COMPLETED" else None
+
+    what = f"{operation_id} COMPLETED; {said_by(backend, operation_id)}"
+    return eventually(look, within=within, what=what)
 
 
 def epoch_of(operation: Mapping[str, Any]) -> int:

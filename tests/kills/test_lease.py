@@ -12,6 +12,7 @@ from tests.integration.trainings import (
     ENDLESS,
     LOST,
     STEADY,
+    await_completed,
     await_epoch,
     begun,
     epoch_of,
@@ -78,6 +79,6 @@ def test_a_replaced_worker_that_wakes_writes_nothing_and_leaves(
     assert "is owned by another attempt; nothing written" in said_by(backend, training)
     written = stored_checkpoint(database_url, training)
     assert written is None or written.attempt == 2
-    done = backend.await_status(training, "COMPLETED")
+    done = await_completed(backend, training)
     assert (done["attempt"], done["executor_ref"]) == (2, running["executor_ref"])
     assert done["result"]["weights_sha256"] == whole_weights

@@ -12,7 +12,7 @@ from tests.conftest import create_postgresql_database
 from tests.integration.backend import Backend, eventually
 from tests.integration.conftest import BackendFactory
 from tests.integration.strategies import OPEN_GATES, SMALL
-from tests.integration.trainings import begun, is_gone, lasting, said_by, worker_of
+from tests.integration.trainings import await_completed, begun, is_gone, lasting, worker_of
 from tests.kills.server import Server
 
 OUTAGE_SECONDS = 60.0
@@ -58,9 +58,9 @@ def test_a_training_and_a_session_outlive_a_minute_without_postgresql(
     assert unavailable(backend)
     assert not is_gone(worker), "it ended in the outage: nothing was left to declare dead"
     server.start()
-    backend.await_status(session, "COMPLETED", within=120.0)
-    done = backend.await_status(training, "COMPLETED", within=600.0)
-    assert done["attempt"] == 1, said_by(backend, training)
+    await_completed(backend, session)
+    await_completed(backend, training, within=600.0)
+    assert backend.operation(training)["attempt"] == 1
     for operation in (session, f"{session}.training", f"{session}.backtesting", f"{session}.holdout"):
         assert backend.operation(operation)["attempt"] == 1
 
