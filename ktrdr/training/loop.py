@@ -6,6 +6,7 @@ One thread, tensors in memory, batches by `index_select` from a permutation of a
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,27 +49,51 @@ class Trained:
     metrics: Mapping[str, Any]
 
 
+LONG_EPOCH_SECONDS = 1.0  # from here on a stop does not wait for the epoch's end
 OnEpoch = Callable[[EpochReport, Callable[[], Snapshot]], bool]
 
 
-def train(problem: Problem, start: Snapshot | None, on_epoch: OnEpoch, *, threads: int = 1) -> Trained | None:
-    """Train every fit in turn. None when `on_epoch` said to stop.
+def train(
+    problem: Problem,
+    start: Snapshot | None,
+    on_epoch: OnEpoch,
+    *,
+    threads: int = 1,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Trained | None:
+    """Train every fit in turn. None when it was told to stop.
 
-    `on_epoch` is called after each epoch with a function that takes a snapshot. Raises StepFailed
-    when the loss is no longer a number, naming where.
+    `on_epoch` is called after each epoch with a function that takes a snapshot, and says whether to go
+    on. Within an epoch that takes long `should_stop` is asked too: the partial epoch is dropped, and
+    `on_epoch` is called once more with the state before it. Raises StepFailed when the loss is no
+    longer a number, naming where.
     """
     torch.set_num_threads(threads)
     run = _Run(problem, start)
+    loss, seconds = math.nan, math.inf  # the first epoch may be a long one
     while run.fit_index < len(problem.fits):
-        loss = run.epoch()
-        done = run.fit_index * problem.epochs + run.epochs_done
-        fit = problem.fits[run.fit_index]
-        report = EpochReport(done, problem.total_epochs, problem.folds[fit.fold].name, fit.member, loss)
+        before = (run.report(loss), run.snapshot()) if seconds > LONG_EPOCH_SECONDS else None
+        begun = time.monotonic()
+        try:
+            loss = run.epoch(should_stop if before else None)
+        except _Stopped:
+            assert before is not None
+            return _leave(on_epoch, *before)
+        seconds = time.monotonic() - begun
+        report = run.report(loss)
         if run.epochs_done == problem.epochs:
             run.finish_fit(loss)
         if not on_epoch(report, run.snapshot):
             return None
     return _trained(problem, run)
+
+
+class _Stopped(Exception):
+    """In the middle of an epoch."""
+
+
+def _leave(on_epoch: OnEpoch, report: EpochReport, snapshot: Snapshot) -> None:
+    on_epoch(report, lambda: snapshot)
 
 
 class _Run:
@@ -101,13 +126,21 @@ class _Run:
         rate = self._problem.strategy.training.learning_rate
         self._optimizer = Adam(self.model.parameters(), rate)
 
-    def epoch(self) -> float:
-        """One pass over the fold's training rows; the mean loss."""
+    def report(self, loss: float) -> EpochReport:
+        done = self.fit_index * self._problem.epochs + self.epochs_done
+        fit = self._problem.fits[self.fit_index]
+        fold = self._problem.folds[fit.fold].name
+        return EpochReport(done, self._problem.total_epochs, fold, fit.member, loss)
+
+    def epoch(self, should_stop: Callable[[], bool] | None) -> float:
+        """One pass over the fold's training rows; the mean loss. Raises _Stopped between two batches."""
         self.model.train()
         size = self._problem.strategy.training.batch_size
         order = torch.randperm(len(self._inputs), generator=self._batches)
         total = 0.0
         for number, rows in enumerate(order.split(size)):
+            if should_stop is not None and should_stop():
+                raise _Stopped
             inputs = self._inputs.index_select(0, rows)
             loss = nn.functional.cross_entropy(self.model(inputs), self._labels.index_select(0, rows))
             value = loss.item()

@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from ktrdr.data.bars import load_development
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import parse_strategy
+from ktrdr.training import loop
 from ktrdr.training.loop import EpochReport, Snapshot, Trained, balanced_accuracy, train
 from ktrdr.training.problem import Problem, build_problem
 from tests.integration.strategies import SMALL
@@ -93,6 +94,42 @@ def test_a_resumed_training_is_bit_identical(epoch: int) -> None:
     assert digest(resumed.tensors) == digest(whole.tensors)
     assert resumed.manifest == whole.manifest
     assert resumed.metrics == whole.metrics
+
+
+@pytest.mark.parametrize("batch", [1, 20, 45])
+def test_a_long_epoch_is_left_in_its_middle(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """A stop does not wait for the end of an epoch that takes long: it is dropped, and done anew."""
+    monkeypatch.setattr(loop, "LONG_EPOCH_SECONDS", 0.0)
+    asked, kept = 0, []
+
+    def should_stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked >= batch
+
+    def on_epoch(report: EpochReport, snapshot: Callable[[], Snapshot]) -> bool:
+        if asked >= batch:
+            kept.append((report.epoch, through_files(snapshot())))
+        return asked < batch
+
+    assert train(problem(), None, on_epoch, should_stop=should_stop) is None
+    ((epoch, snapshot),) = kept
+    whole, all_reports = uninterrupted()
+    resumed, reports = to_the_end(snapshot)
+    assert reports == all_reports[epoch:]
+    assert digest(resumed.tensors) == digest(whole.tensors)
+
+
+def test_a_short_epoch_is_finished_first() -> None:
+    """Nothing is asked between its batches, after the first epoch has shown how short they are."""
+    reports: list[int] = []
+
+    def on_epoch(report: EpochReport, _: Callable[[], Snapshot]) -> bool:
+        reports.append(report.epoch)
+        return report.epoch < 3
+
+    assert train(problem(), None, on_epoch, should_stop=lambda: bool(reports)) is None
+    assert reports == [1, 2, 3]
 
 
 def test_it_can_stop_again_and_again() -> None:
