@@ -78,7 +78,8 @@ def train(
             loss = run.epoch(should_stop if before else None)
         except _Stopped:
             assert before is not None
-            return _leave(on_epoch, *before)
+            _leave(on_epoch, *before)
+            return None
         seconds = time.monotonic() - begun
         report = run.report(loss)
         if run.epochs_done == problem.epochs:
