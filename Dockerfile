@@ -54,6 +54,6 @@ EXPOSE 8265
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", "\
 import http.client, sys; \
 dashboard = http.client.HTTPConnection('127.0.0.1', 8265, timeout=4); \
-dashboard.request('GET', '/api/healthz'); \
+dashboard.request('GET', '/api/gcs_healthz'); \
 sys.exit(dashboard.getresponse().status != 200)"]
 CMD ["ray", "start", "--head", "--block", "--dashboard-host=0.0.0.0"]

@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-e2e quality bench clean
+.PHONY: help demo test test-unit test-integration test-e2e test-compose quality bench clean
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-unit         unit and contract tests"
 	@echo "make test-integration  real backend processes, real kills, both databases"
 	@echo "make test-e2e          the end-to-end script of milestone 7 against local processes"
+	@echo "make test-compose      the same in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
 	@echo "make bench             the measurements behind the numbers in the documents"
 	@echo "make clean             remove the environment and everything generated"
@@ -32,6 +33,10 @@ test-integration: $(STAMP)
 
 test-e2e: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/e2e/run_local.sh
+
+# Everything it needs is in the images: no virtual environment.
+test-compose:
+	PIP_OPTIONS="$(PIP_OPTIONS)" bash scripts/e2e/compose.sh
 
 quality: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# The containers end to end: builds the images, starts compose.yaml under a name of its own, and shows that a training on
+# the Ray node outlives `docker-compose restart backend` as well as SIGKILL. Needs docker-compose, curl and jq; port 8000 is free.
+#
+#   PIP_OPTIONS      further options for pip in the builds
+#   PIP_FIND_LINKS   pip's own: if it is a directory, the builds are offered its wheels too
+#   READY_SECONDS    how long a start may take             (default 120)
+#   FINISH_SECONDS   how long the rest of a session may take   (default 300)
+#   KEEP=1           leaves the containers and their volumes
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+cd "$root" # the seed's script calls docker-compose with neither file nor project
+API=http://localhost:8000/api/v1
+READY_SECONDS="${READY_SECONDS:-120}"
+FINISH_SECONDS="${FINISH_SECONDS:-300}"
+
+# The settings of whoever runs this are not these containers'. Secrets of this run prove that none is written down anywhere.
+for name in $(compgen -e KTRDR_ || true); do unset "$name"; done
+export COMPOSE_PROJECT_NAME="ktrdr-e2e-$$"
+export POSTGRES_PASSWORD RAY_AUTH_TOKEN
+POSTGRES_PASSWORD="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
+RAY_AUTH_TOKEN="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
+unset COMPOSE_FILE
+
+lent=()
+started=
+scratch="$(mktemp -d "${TMPDIR:-/tmp}/ktrdr-compose.XXXXXX")"
+
+fail() {
+    echo "=== COMPOSE E2E TEST FAILED: $* ===" >&2
+    exit 1
+}
+
+clean_up() {
+    local status=$?
+    trap - EXIT
+    [ "${#lent[@]}" -eq 0 ] || rm -f "${lent[@]}"
+    if [ -n "$started" ]; then
+        [ "$status" -eq 0 ] || docker-compose logs --tail 60 >&2 || true
+        if [ "${KEEP:-}" = 1 ]; then
+            echo "kept: project $COMPOSE_PROJECT_NAME"
+        else
+            docker-compose down -v >/dev/null 2>&1 || echo "docker-compose down failed for $COMPOSE_PROJECT_NAME" >&2
+        fi
+    fi
+    rm -rf "$scratch"
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# A link costs nothing; across file systems it has to be a copy.
+lend_wheels() {
+    local wheel target
+    [ -d "${PIP_FIND_LINKS:-}" ] || return 0
+    for wheel in "$PIP_FIND_LINKS"/*.whl; do
+        target="wheels/${wheel##*/}"
+        if [ -e "$wheel" ] && [ ! -e "$target" ]; then
+            lent+=("$target")
+            ln "$wheel" "$target" 2>/dev/null || cp "$wheel" "$target"
+        fi
+    done
+}
+
+wait_until_ready() {
+    local deadline=$((SECONDS + READY_SECONDS))
+    until curl -sf --max-time 5 "$API/ready" >/dev/null; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "the backend was not ready after $READY_SECONDS seconds"
+        sleep 0.5
+    done
+}
+
+# Prints one value of an operation, e.g. `of research_1.training .status`; "null" when it is not there.
+of() {
+    curl -sS --max-time 30 "$API/operations/$1" | jq -r ".data$2"
+}
+
+wait_for() {
+    local operation="$1" wanted="$2" seconds="$3" status deadline
+    deadline=$((SECONDS + seconds))
+    while :; do
+        status="$(of "$operation" .status)"
+        [ "$status" != "$wanted" ] || return 0
+        case "$status" in
+            COMPLETED | FAILED | CANCELLED) fail "$operation is $status, not $wanted: $(of "$operation" .error_message)" ;;
+        esac
+        [ "$SECONDS" -lt "$deadline" ] || fail "$operation is still $status after $seconds seconds"
+        sleep 0.5
+    done
+}
+
+newest_session() {
+    curl -sS --max-time 30 "$API/operations?type=agent_research" |
+        jq -r '[.data[] | select(.operation_type == "agent_research")] | max_by(.created_at) | .operation_id'
+}
+
+# A training that was started twice has a second attempt; one that went on has not.
+check_that_training_survived() {
+    local attempt
+    [ "$(of "$1.training" .status)" = COMPLETED ] || fail "$1.training is $(of "$1.training" .status)"
+    attempt="$(of "$1.training" .attempt)"
+    [ "$attempt" = 1 ] || fail "the training was started again: attempt $attempt"
+    echo "  the training went on in the worker it had: $(of "$1.training" .executor_ref), attempt $attempt"
+}
+
+# m7.sh calls this once the session is in TRAINING.
+kill_backend_in_training() {
+    local training
+    training="$(newest_session).training"
+    wait_for "$training" RUNNING 60
+    of "$training" .executor_ref >"$scratch/worker"
+    docker-compose kill -s SIGKILL backend
+    docker-compose up -d backend
+}
+
+echo "=== Build ==="
+lend_wheels
+docker-compose build backend
+docker-compose build ray # one after the other: they share their stages
+
+! curl -s --max-time 5 "$API/health" >/dev/null || fail "something else listens on port 8000"
+
+echo "=== Start ==="
+started=yes
+docker-compose up -d
+wait_until_ready
+
+echo "=== docker-compose restart backend: the script of milestone 7, to the letter ==="
+bash scripts/e2e/m7_seed.sh
+session="$(newest_session)"
+wait_for "$session" COMPLETED "$FINISH_SECONDS"
+check_that_training_survived "$session"
+
+echo "=== docker-compose kill -s SIGKILL backend ==="
+export -f kill_backend_in_training newest_session wait_for of fail
+export API scratch
+RESTART_COMMAND=kill_backend_in_training READY_SECONDS="$READY_SECONDS" FINISH_SECONDS="$FINISH_SECONDS" bash scripts/e2e/m7.sh
+session="$(newest_session)"
+check_that_training_survived "$session"
+[ "$(of "$session.training" .executor_ref)" = "$(cat "$scratch/worker")" ] || fail "another worker finished the training"
+
+echo
+echo "=== COMPOSE E2E TEST PASSED ==="
