@@ -32,10 +32,14 @@ fail() {
     exit 1
 }
 
+return_wheels() {
+    [ "${#lent[@]}" -eq 0 ] || rm -f "${lent[@]}"
+}
+
 clean_up() {
     local status=$?
     trap - EXIT
-    [ "${#lent[@]}" -eq 0 ] || rm -f "${lent[@]}"
+    return_wheels
     if [ -n "$started" ]; then
         [ "$status" -eq 0 ] || docker-compose logs --tail 60 >&2 || true
         if [ "${KEEP:-}" = 1 ]; then
@@ -118,6 +122,7 @@ echo "=== Build ==="
 lend_wheels
 docker-compose build backend
 docker-compose build ray # one after the other: they share their stages
+return_wheels
 
 ! curl -s --max-time 5 "$API/health" >/dev/null || fail "something else listens on port 8000"
 
