@@ -23,7 +23,7 @@ from ktrdr.domain.errors import (
     KtrdrError,
     StepFailed,
 )
-from ktrdr.domain.operations import Event, Status
+from ktrdr.domain.operations import CANCELLED, Event, Status
 from ktrdr.domain.sessions import NEXT_PHASES, AgentSession, Phase
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ async def _stopped(bench: Workbench, why: Interruption) -> None:
     if why is Interruption.SHUTDOWN:
         await _end(bench, _Ending(CheckpointType.SHUTDOWN))
         return
-    cancelled = _Ending(CheckpointType.CANCELLATION, Event.CANCEL, None, "Cancelled - checkpoint saved")
+    cancelled = _Ending(CheckpointType.CANCELLATION, Event.CANCEL, None, CANCELLED)
     await _end(bench, cancelled)
 
 

@@ -132,7 +132,9 @@ class Workbench:
         low, _ = PHASE_SPAN[session.phase]
         progress = Progress(low, f"{session.phase} begins")
         async with self.database.transaction() as tx:
-            if not await tx.operations.advance(session.operation_id, self.operation.attempt, progress):
+            if not await tx.operations.advance(
+                session.operation_id, self.operation.attempt, progress, milestone=True
+            ):
                 raise Interrupted(Interruption.FENCED)
             await tx.sessions.update(session)
             for child in step.children:

@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from pydantic import ValidationError
@@ -18,7 +19,21 @@ from ktrdr.domain.errors import KtrdrError, RefusedToStart
 from ktrdr.settings import Settings
 
 log = logging.getLogger("ktrdr")
-GRACE_SECONDS = 25
+# For requests in flight; the sessions' own shutdown checkpoints come after that.
+GRACE_SECONDS = 5
+
+
+class Server(uvicorn.Server):
+    """Ends what would never end by itself, a followed operation, before it waits for its connections."""
+
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+        super().__init__(config)
+        self._closing = closing
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._closing.set)
+        super().handle_exit(sig, frame)
 
 
 def main() -> int:
@@ -80,7 +95,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     )
     host, port = listener.getsockname()[:2]
     log.info("ktrdr serves http://%s:%s (home %s)", host, port, settings.home)
-    await uvicorn.Server(config).serve([listener])
+    await Server(config, backend.closing).serve([listener])
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -11,7 +11,7 @@ from ktrdr import __version__
 from ktrdr.api import errors
 from ktrdr.api.bootstrap import Backend
 from ktrdr.api.guard import Guard
-from ktrdr.api.routes import agent, checkpoints, health, jobs, operations
+from ktrdr.api.routes import agent, checkpoints, following, health, jobs, operations
 from ktrdr.api.schemas import Failure
 
 PREFIX = "/api/v1"
@@ -25,6 +25,7 @@ def create_app(backend: Backend) -> ASGIApp:
     for router in (
         agent.router(backend.agent),
         operations.router(backend.operations),
+        following.router(backend.operations, backend.closing),
         checkpoints.router(backend.checkpoints),
         jobs.router(backend.operations),
         health.router(backend.database),

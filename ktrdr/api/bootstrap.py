@@ -19,7 +19,9 @@ from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
+from ktrdr.workers.executors.executor import OperationExecutor
 from ktrdr.workers.executors.local import LocalExecutor
+from ktrdr.workers.executors.ray import RayExecutor
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,14 @@ class Backend:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = Database(settings.url)
-        executor = LocalExecutor(settings.logs, worker_environment(settings))
-        self.dispatcher = Dispatcher(self.database, executor, settings.worker_slots)
+        self.closing = asyncio.Event()
+        self.executor = executor_of(settings)
+        self.dispatcher = Dispatcher(
+            self.database,
+            self.executor,
+            grace_seconds=settings.worker_grace_seconds,
+            wait_seconds=settings.ray_wait_seconds,
+        )
         self.supervisor = SessionSupervisor(self.database, settings.instance, settings.thresholds)
         self.lock = InstanceLock(self.database, settings.instance)
         self.reconciliation = StartupReconciliation(self.database, settings.instance)
@@ -48,6 +56,7 @@ class Backend:
             max_active=settings.max_active_sessions,
             thresholds=settings.thresholds,
             artifacts=settings.artifacts,
+            executor=self.executor,
             wake=self.wake,
         )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
@@ -82,15 +91,21 @@ class Backend:
             self.lock.stop()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.lock.release()
+            await self.executor.close()
             await self.database.close()
 
 
-def worker_environment(settings: Settings) -> dict[str, str]:
-    """What a worker is told; the database's password travels by environment, never by command line."""
-    environment = {"KTRDR_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
-    if settings.database_url is not None:
-        environment["KTRDR_DATABASE_URL"] = settings.url
-    return environment
+def executor_of(settings: Settings) -> OperationExecutor:
+    """The engine that the settings name, and what it tells its workers."""
+    if settings.executor == "local":
+        # The database's password travels by environment, never by command line.
+        environment = {"KTRDR_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+        if settings.database_url is not None:
+            environment["KTRDR_DATABASE_URL"] = settings.url
+        return LocalExecutor(settings.logs, environment, settings.worker_slots)
+    environment = {"KTRDR_HOME": settings.ray_home or str(settings.home), "PYTHONUNBUFFERED": "1"}
+    token = None if settings.ray_token is None else settings.ray_token.get_secret_value()
+    return RayExecutor(settings.ray_address, token, logs=settings.logs, environment=environment)
 
 
 def prepare_home(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from ktrdr.domain.errors import DatabaseUnavailable, RefusedToStart
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.executors.local import LocalExecutor, process_reference
+from ktrdr.workers.executors.local import is_alive, process_reference
 
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 3.0
@@ -31,12 +31,12 @@ class InstanceLock:
         while True:
             async with self._database.transaction() as tx:
                 other = await tx.instances.acquire(self._instance, self._holder, LEASE_SECONDS)
-                if other is not None and LocalExecutor.is_alive(other) is False:
+                if other is not None and is_alive(other) is False:
                     await tx.instances.release(self._instance, other)
                     other = await tx.instances.acquire(self._instance, self._holder, LEASE_SECONDS)
             if other is None:
                 return
-            alive_here = LocalExecutor.is_alive(other) is True
+            alive_here = is_alive(other) is True
             if alive_here or asyncio.get_running_loop().time() > deadline:
                 _, host, pid, _ = other.split(":")
                 raise RefusedToStart(

@@ -11,7 +11,14 @@ from ktrdr.agents.agent_service import SessionView
 from ktrdr.api.services.checkpoints_service import CheckpointView
 from ktrdr.api.services.operations_service import OperationView
 from ktrdr.checkpointing.schemas import StoredCheckpoint
-from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, RESUMABLE, Operation, Progress
+from ktrdr.domain.operations import (
+    KEY_MAX_LENGTH,
+    KEY_PATTERN,
+    RESUMABLE,
+    Operation,
+    Progress,
+    Resources,
+)
 from ktrdr.domain.sessions import IDLE, TriggerReason
 
 T = TypeVar("T")
@@ -106,6 +113,16 @@ class CheckpointSummary(Wire):
         )
 
 
+class ResourcesData(Wire):
+    """CPUs are threads and slots on one machine; GPUs need a Ray cluster."""
+
+    num_cpus: int = Field(1, ge=1, le=1024)
+    num_gpus: float = Field(0.0, ge=0, le=1024, allow_inf_nan=False)
+
+    def to_domain(self) -> Resources:
+        return Resources(self.num_cpus, self.num_gpus)
+
+
 class OperationData(Wire):
     operation_id: str
     operation_type: str
@@ -114,10 +131,13 @@ class OperationData(Wire):
     parent_operation_id: str | None
     attempt: int
     executor_ref: str | None
+    resources: ResourcesData
+    queue_position: int | None
     progress: ProgressData
     result: dict[str, Any] | None
     error_code: str | None
     error_message: str | None
+    error_details: dict[str, Any] | None
     created_at: str | None
     started_at: str | None
     completed_at: str | None
@@ -135,10 +155,13 @@ class OperationData(Wire):
             parent_operation_id=one.parent_operation_id,
             attempt=one.attempt,
             executor_ref=one.executor_ref,
+            resources=ResourcesData(num_cpus=one.resources.num_cpus, num_gpus=one.resources.num_gpus),
+            queue_position=view.queue_position,
             progress=ProgressData.of(one.progress),
             result=None if one.result is None else dict(one.result),
             error_code=one.error_code,
             error_message=one.error_message,
+            error_details=_plain(one.error_details),
             created_at=iso(one.created_at),
             started_at=iso(one.started_at),
             completed_at=iso(one.completed_at),
@@ -301,11 +324,13 @@ class StartTraining(Wire):
     strategy: dict[str, Any]
     dataset: str = Field("nasdaq", pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
     seed: int = Field(0, ge=0, lt=2**31)
+    resources: ResourcesData = ResourcesData()
 
 
 class StartBacktest(Wire):
     model_config = _example({"training_operation_id": "training_7be2"})
     training_operation_id: str = Field(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
+    resources: ResourcesData = ResourcesData()
 
 
 class CleanUpRequest(Wire):

@@ -4,6 +4,7 @@ KtrdrError
 ├── NotFound
 │   ├── OperationNotFound        OPERATION_NOT_FOUND
 │   ├── SessionNotFound          SESSION_NOT_FOUND
+│   ├── LogNotFound              LOG_NOT_FOUND
 │   └── CheckpointNotFound       CHECKPOINT_NOT_FOUND
 ├── Conflict
 │   ├── OperationNotResumable    OPERATION_NOT_RESUMABLE
@@ -15,6 +16,7 @@ KtrdrError
 ├── InvalidInput                 VALIDATION_ERROR
 ├── CheckpointCorrupted          CHECKPOINT_CORRUPTED
 ├── DatabaseUnavailable          DATABASE_UNAVAILABLE
+├── ExecutorUnavailable          EXECUTOR_UNAVAILABLE
 ├── RefusedToStart               REFUSED_TO_START
 └── StepFailed                   a phase's or worker's own code, kept on the operation's row
 """
@@ -75,6 +77,17 @@ class CheckpointNotFound(NotFound):
         )
 
 
+class LogNotFound(NotFound):
+    code = "LOG_NOT_FOUND"
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__(
+            f"Operation '{operation_id}' has no worker log: no worker was started for it yet, or it runs "
+            "in the backend itself.",
+            {"operation_id": operation_id},
+        )
+
+
 class Conflict(KtrdrError):
     """The request is sound, but not in the present state; nothing was changed."""
 
@@ -123,6 +136,12 @@ class CheckpointCorrupted(KtrdrError):
 
 class DatabaseUnavailable(KtrdrError):
     code = "DATABASE_UNAVAILABLE"
+
+
+class ExecutorUnavailable(KtrdrError):
+    """The engine that starts workers can't be reached; worth trying again."""
+
+    code = "EXECUTOR_UNAVAILABLE"
 
 
 class RefusedToStart(KtrdrError):

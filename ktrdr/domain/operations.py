@@ -75,6 +75,8 @@ WORKER_LEASE_SECONDS = 30.0  # longer than the longest call that holds up a work
 BACKEND_RESTARTED = "Backend restarted"
 WORKER_UNAVAILABLE = "Worker became unavailable"
 GRACEFUL_SHUTDOWN = "Graceful shutdown - checkpoint saved"
+CANCELLED = "Cancelled - checkpoint saved"
+KILLED_AFTER_GRACE = "Cancelled - the worker did not stop in time and was killed"
 
 
 def orphan_message(cause: str, *, has_checkpoint: bool) -> str:
@@ -124,6 +126,14 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Resources:
+    """What one worker is given: CPUs (threads, and slots on one machine) and GPUs."""
+
+    num_cpus: int = 1
+    num_gpus: float = 0.0
+
+
+@dataclass(frozen=True)
 class NewOperation:
     """What is written once when an operation is created."""
 
@@ -133,11 +143,16 @@ class NewOperation:
     is_backend_local: bool = False
     parent_operation_id: str | None = None
     owner: str | None = None
+    resources: Resources = Resources()
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One row of `operations`. Times are seconds since 1970 by the database's clock."""
+    """One row of `operations`. Times are seconds since 1970 by the database's clock.
+
+    `executor_ref` names the process or job that was started for it: in PENDING it has not claimed yet.
+    `revision` grows by one at every write of the row.
+    """
 
     operation_id: str
     operation_type: OperationType
@@ -154,7 +169,11 @@ class Operation:
     result: Mapping[str, Any] | None
     error_code: str | None
     error_message: str | None
+    error_details: Mapping[str, Any] | None
+    resources: Resources
+    revision: int
     created_at: float
+    queued_at: float
     started_at: float | None
     completed_at: float | None
     updated_at: float

@@ -7,31 +7,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, case, exists, func, or_, select, text, update
+from sqlalchemy import and_, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.domain.errors import OperationNotFound
 from ktrdr.domain.fingerprints import finite
 from ktrdr.domain.operations import (
-    BACKEND_RESTARTED,
     RESUMABLE,
-    TRANSITIONS,
-    WORKER_UNAVAILABLE,
     Event,
     NewOperation,
     Operation,
     OperationType,
     Progress,
     Status,
-    orphan_message,
 )
-from ktrdr.persistence.tables import checkpoints, db_now, instances, operations
+from ktrdr.persistence.events import Events
+from ktrdr.persistence.tables import db_now, operations
+from ktrdr.persistence.transitions import (
+    as_operation,
+    has_checkpoint,
+    progress_values,
+    running_attempt,
+    transition,
+    written,
+)
 
 _columns = operations.c
-# An instance whose backend has not renewed its lease for this long is gone for good (renamed, say).
-ABANDONED_SECONDS = 300.0
 _CAPACITY_LOCK = 0x6B7472  # any constant: the advisory lock of "how many sessions are active"
 
 
@@ -42,19 +44,12 @@ class Heartbeat:
     cancel_requested: bool
 
 
-@dataclass(frozen=True)
-class Orphaned:
-    """How many operations a restart failed."""
-
-    with_checkpoint: int
-    without_checkpoint: int
-
-
 class Operations:
     """The rows of `operations`, inside one transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._events = Events(connection)
 
     async def insert_if_absent(self, new: NewOperation) -> bool:
         """Record a PENDING operation; False when its id is there already (a replayed phase)."""
@@ -70,11 +65,14 @@ class Operations:
             owner=new.owner,
             progress_percent=0.0,
             progress_message="",
+            num_cpus=new.resources.num_cpus,
+            num_gpus=new.resources.num_gpus,
+            revision=1,
             created_at=db_now(),
+            queued_at=db_now(),
             updated_at=db_now(),
         )
-        result = await self._connection.execute(statement.on_conflict_do_nothing())
-        return bool(result.rowcount == 1)
+        return await self._recorded(new.operation_id, statement.on_conflict_do_nothing())
 
     async def get(self, operation_id: str) -> Operation:
         """Raises OperationNotFound."""
@@ -86,7 +84,7 @@ class Operations:
     async def find(self, operation_id: str) -> Operation | None:
         query = select(operations).where(_columns.operation_id == operation_id)
         row = (await self._connection.execute(query)).mappings().one_or_none()
-        return None if row is None else _operation(row)
+        return None if row is None else as_operation(row)
 
     async def list(
         self,
@@ -106,7 +104,7 @@ class Operations:
         if parent is not None:
             query = query.where(_columns.parent_operation_id == parent)
         if resumable is not None:
-            can = and_(_columns.status.in_(sorted(RESUMABLE)), _has_checkpoint())
+            can = and_(_columns.status.in_(sorted(RESUMABLE)), has_checkpoint())
             query = query.where(can if resumable else ~can)
         return await self._fetch(query)
 
@@ -127,20 +125,27 @@ class Operations:
             .returning(operations)
         )
         row = (await self._connection.execute(statement)).mappings().one_or_none()
-        return None if row is None else _operation(row)
+        if row is None:
+            return None
+        await self._events.record(operation_id)
+        return as_operation(row)
 
-    async def advance(self, operation_id: str, attempt: int, progress: Progress) -> bool:
-        """Write progress; False when fenced."""
-        result = await self._connection.execute(_mine(operation_id, attempt).values(**_progress(progress)))
-        return result.rowcount == 1
+    async def advance(
+        self, operation_id: str, attempt: int, progress: Progress, *, milestone: bool = False
+    ) -> bool:
+        """Write progress, a milestone (a phase) as an event too; False when fenced."""
+        statement = running_attempt(operation_id, attempt).values(**progress_values(progress))
+        return await (self._recorded(operation_id, statement) if milestone else self._write(statement))
 
     async def heartbeat(
         self, operation_id: str, attempt: int, progress: Progress, lease_seconds: float
     ) -> Heartbeat | None:
         """Renew the lease with the progress; None: fenced, stop and write nothing."""
         statement = (
-            _mine(operation_id, attempt)
-            .values(**_progress(progress), heartbeat_at=db_now(), lease_expires_at=db_now() + lease_seconds)
+            running_attempt(operation_id, attempt)
+            .values(
+                **progress_values(progress), heartbeat_at=db_now(), lease_expires_at=db_now() + lease_seconds
+            )
             .returning(_columns.cancel_requested_at)
         )
         row = (await self._connection.execute(statement)).one_or_none()
@@ -155,12 +160,14 @@ class Operations:
         result: Mapping[str, Any] | None = None,
         error_code: str | None = None,
         error_message: str | None = None,
+        error_details: Mapping[str, Any] | None = None,
     ) -> bool:
         """End an attempt (COMPLETE, FAIL or CANCEL); False when it is not this attempt's to end."""
         values: dict[str, Any] = {
             "result": finite(result),
             "error_code": error_code,
             "error_message": error_message,
+            "error_details": finite(error_details),
             "completed_at": db_now(),
             "lease_expires_at": None,
         }
@@ -172,32 +179,16 @@ class Operations:
             .where(_columns.attempt == attempt, _columns.status == Status.RUNNING.value)
             .values(**values)
         )
-        return (await self._connection.execute(statement)).rowcount == 1
-
-    async def fail_pending(
-        self, operation_id: str, attempt: int, error_code: str, error_message: str
-    ) -> bool:
-        """Fail an operation whose worker never claimed it: still PENDING, at the attempt it was started for.
-
-        A worker that did claim has raised the attempt; its late exit says nothing of the next one.
-        """
-        statement = (
-            self._guarded(operation_id, Event.FAIL)
-            .where(_columns.status == Status.PENDING.value, _columns.attempt == attempt)
-            .values(error_code=error_code, error_message=error_message, completed_at=db_now())
-        )
-        return (await self._connection.execute(statement)).rowcount == 1
+        return await self._write(statement)
 
     async def request_cancel(self, operation_id: str) -> bool:
         """Set the flag that a runner reads; asking twice is asking once."""
         statement = (
             update(operations)
             .where(_columns.operation_id == operation_id, _columns.status == Status.RUNNING.value)
-            .values(
-                cancel_requested_at=func.coalesce(_columns.cancel_requested_at, db_now()), updated_at=db_now()
-            )
+            .values(cancel_requested_at=func.coalesce(_columns.cancel_requested_at, db_now()), **written())
         )
-        return (await self._connection.execute(statement)).rowcount == 1
+        return await self._write(statement)
 
     async def cancel_pending(self, operation_id: str) -> bool:
         """Cancel what nobody runs yet, at once."""
@@ -206,10 +197,11 @@ class Operations:
             .where(_columns.status == Status.PENDING.value)
             .values(error_message="Cancelled before it began", completed_at=db_now())
         )
-        return (await self._connection.execute(statement)).rowcount == 1
+        return await self._write(statement)
 
     async def requeue(self, operation_id: str, owner: str | None) -> bool:
         """Back to PENDING for a resume; exactly one of any number of callers gets True."""
+        await self._events.record(operation_id, _columns.status.in_(sorted(RESUMABLE)))  # how it had ended
         statement = self._guarded(operation_id, Event.RESUME).values(
             owner=owner,
             executor_ref=None,
@@ -217,59 +209,11 @@ class Operations:
             cancel_requested_at=None,
             error_code=None,
             error_message=None,
+            error_details=None,
             completed_at=None,
+            queued_at=db_now(),
         )
-        return (await self._connection.execute(statement)).rowcount == 1
-
-    async def orphan_backend_local(self, instance: str) -> Orphaned:
-        """Fail what this instance's dead predecessor ran, or had accepted and not yet claimed.
-
-        One statement for any number of rows. PENDING is included since a resume is explicit: nothing
-        that a restart interrupted goes on by itself.
-        """
-        alive = exists().where(
-            instances.c.instance == _columns.owner,
-            instances.c.lease_expires_at > db_now() - ABANDONED_SECONDS,
-        )
-        statement = (
-            _orphaning(BACKEND_RESTARTED, "BACKEND_RESTARTED", Event.FAIL)
-            .where(_columns.is_backend_local, or_(_columns.owner == instance, ~alive))
-            .returning(_columns.error_message)
-        )
-        messages = (await self._connection.execute(statement)).scalars().all()
-        found = messages.count(orphan_message(BACKEND_RESTARTED, has_checkpoint=True))
-        return Orphaned(found, len(messages) - found)
-
-    async def orphan_expired_leases(self) -> builtins.list[str]:
-        """Fail worker operations whose lease has run out; returns their ids."""
-        statement = (
-            _orphaning(WORKER_UNAVAILABLE, "WORKER_LOST")
-            .where(~_columns.is_backend_local, _columns.lease_expires_at < db_now())
-            .returning(_columns.operation_id)
-        )
-        return [*(await self._connection.execute(statement)).scalars()]
-
-    async def orphan(self, operation_id: str, attempt: int, cause: str) -> bool:
-        """Fail one attempt whose process is known to be gone."""
-        statement = _orphaning(cause, "WORKER_LOST").where(
-            _columns.operation_id == operation_id, _columns.attempt == attempt
-        )
-        return (await self._connection.execute(statement)).rowcount == 1
-
-    async def pending_for_workers(self, limit: int) -> builtins.list[Operation]:
-        """Worker operations that wait, oldest first."""
-        query = (
-            select(operations)
-            .where(_columns.status == Status.PENDING.value, ~_columns.is_backend_local)
-            .order_by(_columns.created_at, _columns.operation_id)
-            .limit(limit)
-        )
-        return await self._fetch(query)
-
-    async def running_workers(self) -> builtins.list[Operation]:
-        """Worker operations in RUNNING."""
-        query = select(operations).where(_columns.status == Status.RUNNING.value, ~_columns.is_backend_local)
-        return await self._fetch(query)
+        return await self._recorded(operation_id, statement)
 
     async def active_sessions(self, exclude: str = "") -> builtins.list[Operation]:
         """Sessions that hold capacity: PENDING or RUNNING."""
@@ -296,65 +240,21 @@ class Operations:
         )
         return {(row[0], row[1]): row[2] for row in await self._connection.execute(query)}
 
+    async def _write(self, statement: Any) -> bool:
+        """False when the guard found no row: the race was lost."""
+        done: bool = (await self._connection.execute(statement)).rowcount == 1
+        return done
+
+    async def _recorded(self, operation_id: str, statement: Any) -> bool:
+        """A write that changes the status: it leaves an event."""
+        done = await self._write(statement)
+        if done:
+            await self._events.record(operation_id)
+        return done
+
     @staticmethod
     def _guarded(operation_id: str, event: Event) -> Any:
-        return _transition(event).where(_columns.operation_id == operation_id)
+        return transition(event).where(_columns.operation_id == operation_id)
 
     async def _fetch(self, query: Any) -> builtins.list[Operation]:
-        return [_operation(row) for row in (await self._connection.execute(query)).mappings()]
-
-
-def _transition(event: Event) -> Any:
-    """The guarded UPDATE of one event, from the transition table."""
-    transition = TRANSITIONS[event]
-    return (
-        update(operations)
-        .where(_columns.status.in_(sorted(transition.sources)))
-        .values(status=transition.target.value, updated_at=db_now())
-    )
-
-
-def _orphaning(cause: str, code: str, event: Event = Event.ORPHAN) -> Any:
-    message: ColumnElement[str] = case(
-        (_has_checkpoint(), orphan_message(cause, has_checkpoint=True)),
-        else_=orphan_message(cause, has_checkpoint=False),
-    )
-    return _transition(event).values(
-        error_code=code, error_message=message, completed_at=db_now(), lease_expires_at=None
-    )
-
-
-def _has_checkpoint() -> ColumnElement[bool]:
-    return exists().where(checkpoints.c.operation_id == _columns.operation_id)
-
-
-def _mine(operation_id: str, attempt: int) -> Any:
-    """The fence: only the attempt that is RUNNING matches."""
-    return (
-        update(operations)
-        .where(
-            _columns.operation_id == operation_id,
-            _columns.attempt == attempt,
-            _columns.status == Status.RUNNING.value,
-        )
-        .values(updated_at=db_now())
-    )
-
-
-def _progress(progress: Progress) -> dict[str, Any]:
-    return {
-        "progress_percent": progress.percent,
-        "progress_message": progress.message,
-        "progress": finite(progress.detail),
-    }
-
-
-def _operation(row: RowMapping) -> Operation:
-    values = dict(row)
-    progress = Progress(
-        values.pop("progress_percent"), values.pop("progress_message"), values.pop("progress") or {}
-    )
-    values.pop("heartbeat_at")
-    values["operation_type"] = OperationType(values["operation_type"])
-    values["status"] = Status(values["status"])
-    return Operation(**values, progress=progress)
+        return [as_operation(row) for row in (await self._connection.execute(query)).mappings()]

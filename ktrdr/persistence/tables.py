@@ -65,7 +65,12 @@ operations = Table(
     Column("result", Json),
     Column("error_code", String(60)),
     Column("error_message", LongText),
+    Column("error_details", Json),
+    Column("num_cpus", Integer, nullable=False, server_default="1"),
+    Column("num_gpus", Double, nullable=False, server_default="0"),
+    Column("revision", Integer, nullable=False, server_default="0"),
     Column("created_at", Double, nullable=False),
+    Column("queued_at", Double, nullable=False, server_default="0"),
     Column("started_at", Double),
     Column("completed_at", Double),
     Column("updated_at", Double, nullable=False),
@@ -82,6 +87,21 @@ for _status in ("PENDING", "RUNNING"):
         sqlite_where=_where,
         postgresql_where=_where,
     )
+
+# What happened to an operation, in order: one row a status or phase, never one a heartbeat.
+events = Table(
+    "operation_events",
+    metadata,
+    Column("operation_id", Key, ForeignKey("operations.operation_id"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("status", String(12), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("progress_percent", Double, nullable=False),
+    Column("progress_message", LongText, nullable=False),
+    Column("error_code", String(60)),
+    Column("error_message", LongText),
+    Column("created_at", Double, nullable=False),
+)
 
 checkpoints = Table(
     "operation_checkpoints",

@@ -17,10 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.persistence.checkpoints import Checkpoints
 from ktrdr.persistence.engine import create_engines
+from ktrdr.persistence.events import Events
 from ktrdr.persistence.instances import Instances
 from ktrdr.persistence.ledger import Ledger
 from ktrdr.persistence.migrations import HEAD, upgrade
 from ktrdr.persistence.operations import Operations
+from ktrdr.persistence.orphans import Orphans
+from ktrdr.persistence.queue import Queue
 from ktrdr.persistence.sessions import Sessions
 
 _MIGRATION_LOCK = 0x6B7474  # backends that start together migrate one after the other
@@ -32,6 +35,9 @@ class Transaction:
 
     connection: AsyncConnection
     operations: Operations
+    queue: Queue
+    orphans: Orphans
+    events: Events
     checkpoints: Checkpoints
     sessions: Sessions
     ledger: Ledger
@@ -42,6 +48,9 @@ class Transaction:
         return cls(
             connection,
             Operations(connection),
+            Queue(connection),
+            Orphans(connection),
+            Events(connection),
             Checkpoints(connection),
             Sessions(connection),
             Ledger(connection),

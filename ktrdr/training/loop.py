@@ -50,13 +50,13 @@ class Trained:
 OnEpoch = Callable[[EpochReport, Callable[[], Snapshot]], bool]
 
 
-def train(problem: Problem, start: Snapshot | None, on_epoch: OnEpoch) -> Trained | None:
+def train(problem: Problem, start: Snapshot | None, on_epoch: OnEpoch, *, threads: int = 1) -> Trained | None:
     """Train every fit in turn. None when `on_epoch` said to stop.
 
     `on_epoch` is called after each epoch with a function that takes a snapshot. Raises StepFailed
     when the loss is no longer a number, naming where.
     """
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     run = _Run(problem, start)
     while run.fit_index < len(problem.fits):
         loss = run.epoch()

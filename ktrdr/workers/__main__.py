@@ -8,31 +8,39 @@ import os
 import sys
 
 from ktrdr.domain.operations import Operation, OperationType, is_safe_key
+from ktrdr.workers.executors.local import process_reference
+from ktrdr.workers.logs import keep_output, log_path
+from ktrdr.workers.threads import limit_threads
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ktrdr.workers", description=__doc__)
     parser.add_argument("--operation-id", required=True)
-    operation_id = parser.parse_args().operation_id
+    parser.add_argument("--keep-log", action="store_true", help="write the output to the operation's log")
+    arguments = parser.parse_args()
+    operation_id = arguments.operation_id
     if not is_safe_key(operation_id):
         parser.error("an operation id has letters, digits, '-', '_' and inner dots only")
     os.umask(0o077)
+    limit_threads()
+
+    from ktrdr.settings import Settings
+
+    settings = Settings()
+    if arguments.keep_log:
+        keep_output(log_path(settings.logs, operation_id))
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # Before numpy or torch are imported: two threads on a busy two-core machine are 6-16x slower.
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
 
     from ktrdr.persistence.unit_of_work import Database
-    from ktrdr.settings import Settings
     from ktrdr.workers.runner import run_operation
 
-    settings = Settings()
     return run_operation(
         operation_id,
         connect=lambda: Database(settings.url),
         artifacts=settings.artifacts,
+        executor_ref=os.environ.get("KTRDR_EXECUTOR_REF") or process_reference(),
         job_of=_job_of,
     )
 

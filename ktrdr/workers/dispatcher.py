@@ -1,29 +1,35 @@
-"""Submits PENDING worker operations and fails those whose worker is gone."""
+"""Starts PENDING worker operations in their turn, and ends those whose worker is gone or will not stop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from typing import Any
 
-from ktrdr.domain.errors import DatabaseUnavailable
-from ktrdr.domain.operations import WORKER_LEASE_SECONDS, WORKER_UNAVAILABLE
+from ktrdr.domain.errors import DatabaseUnavailable, ExecutorUnavailable, StepFailed
+from ktrdr.domain.operations import WORKER_LEASE_SECONDS, Operation
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.executors.local import LocalExecutor
+from ktrdr.workers.executors.executor import KILLED, OperationExecutor, Presence, Sighting
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.5
+BATCH = 100
 LOG_TAIL_BYTES = 2000
+TERMINATE_SHARE = 0.2  # of the grace period: then SIGTERM, for a worker that can't read its flag
 
 
 class Dispatcher:
-    """One loop over the database's rows; what it remembers are only its own child processes."""
+    """One loop over the database's rows. What it remembers is how long an engine has refused to answer."""
 
-    def __init__(self, database: Database, executor: LocalExecutor, slots: int) -> None:
+    def __init__(
+        self, database: Database, executor: OperationExecutor, *, grace_seconds: float, wait_seconds: float
+    ) -> None:
         self._database = database
         self._executor = executor
-        self._slots = slots
+        self._grace_seconds = grace_seconds
+        self._wait_seconds = wait_seconds
+        self._unavailable_since: float | None = None
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
         self._last_look = time.monotonic()
@@ -41,7 +47,7 @@ class Dispatcher:
             except DatabaseUnavailable as outage:
                 log.warning("the dispatcher waits for the database: %s", outage.message)
             try:
-                await asyncio.wait_for(self._woken.wait(), TICK_SECONDS)
+                await asyncio.wait_for(self._woken.wait(), self._executor.poll_seconds)
             except TimeoutError:
                 continue
 
@@ -51,9 +57,11 @@ class Dispatcher:
         self._woken.set()
 
     async def tick(self) -> None:
-        """Collect, reap, submit: once."""
-        await self._collect()
+        """Collect, reap, stop, look after what is starting, submit: once."""
+        await self._executor.collect()
         await self.reap()
+        await self._stop_overdue()
+        await self._look_after_starting()
         await self._submit()
 
     async def reap(self) -> None:
@@ -66,43 +74,115 @@ class Dispatcher:
         if now - self._last_look > WORKER_LEASE_SECONDS / 2:
             self._hold_until = now + WORKER_LEASE_SECONDS
         async with self._database.read() as tx:
-            running = await tx.operations.running_workers()
+            running = await tx.queue.running()
         for operation in running:
-            if operation.executor_ref and self._executor.is_alive(operation.executor_ref) is False:
-                async with self._database.transaction() as tx:
-                    await tx.operations.orphan(operation.operation_id, operation.attempt, WORKER_UNAVAILABLE)
+            if operation.executor_ref is None:
+                continue
+            seen = await self._executor.look(operation.executor_ref)
+            if seen.presence is Presence.ENDED:
+                await self._fail_running(operation, seen)
         if now >= self._hold_until:
             async with self._database.transaction() as tx:
-                await tx.operations.orphan_expired_leases()
+                await tx.orphans.fail_expired_leases()
         self._last_look = time.monotonic()
 
-    async def _collect(self) -> None:
-        """A worker that exits without having claimed has failed to start; its log says why."""
-        for ended in self._executor.reap():
-            if ended.status in (0, 3):
-                continue
-            tail = await asyncio.to_thread(self._log_tail, ended.operation_id)
-            message = f"The worker exited with {ended.status} before it began: {tail}"
+    async def _fail_running(self, operation: Operation, seen: Sighting) -> None:
+        code = seen.code or _code_of(seen.exit_status, "WORKER_LOST")
+        details = await self._details(operation, seen)
+        async with self._database.transaction() as tx:
+            await tx.orphans.fail(operation.operation_id, operation.attempt, code, details)
+
+    async def _stop_overdue(self) -> None:
+        """A cancelled worker that does not stop is asked by signal, then killed; its row says so."""
+        async with self._database.read() as tx:
+            slow = await tx.queue.asked_to_stop(self._grace_seconds * TERMINATE_SHARE)
+            overdue = await tx.queue.asked_to_stop(self._grace_seconds) if slow else []
+        late = {one.operation_id for one in overdue}
+        for operation in slow:
+            if operation.operation_id not in late and operation.executor_ref is not None:
+                await self._executor.terminate(operation.executor_ref)
+        for operation in overdue:
+            if operation.executor_ref is not None:
+                await self._executor.kill(operation.executor_ref)
             async with self._database.transaction() as tx:
-                await tx.operations.fail_pending(
-                    ended.operation_id, ended.attempt, "WORKER_START_FAILED", message
-                )
+                await tx.orphans.cancel_killed(operation.operation_id, operation.attempt)
+
+    async def _look_after_starting(self) -> None:
+        """A worker that ended before its claim has failed to start; one nobody knows is started anew."""
+        async with self._database.read() as tx:
+            starting = await tx.queue.starting()
+        for operation in starting:
+            assert operation.executor_ref is not None
+            seen = await self._executor.look(operation.executor_ref)
+            gone = seen.presence is Presence.ABSENT
+            if seen.presence is Presence.ENDED and seen.exit_status is None and seen.code is None:
+                gone = True  # it ended while no backend of its own was there to see how
+            if seen.presence is Presence.UNKNOWN or gone:
+                async with self._database.transaction() as tx:
+                    silent_for = 0.0 if gone else WORKER_LEASE_SECONDS
+                    await tx.queue.release(operation, silent_for=silent_for)
+            elif seen.presence is Presence.ENDED:
+                await self._fail_start(operation, seen)
+
+    async def _fail_start(self, operation: Operation, seen: Sighting) -> None:
+        details = await self._details(operation, seen)
+        said = seen.message or str(details["log"]).strip().rpartition("\n")[2]
+        message = f"The worker ended with status {seen.exit_status} before it began: {said or '(no output)'}"
+        code = seen.code or _code_of(seen.exit_status, "WORKER_START_FAILED")
+        async with self._database.transaction() as tx:
+            await tx.queue.fail_start(operation, code, message, details)
 
     async def _submit(self) -> None:
+        """First come, first served: a large operation at the head is not overtaken."""
         async with self._database.read() as tx:
-            waiting = await tx.operations.pending_for_workers(self._slots + len(self._executor.started()))
-            running = await tx.operations.running_workers()
-        busy = {one.operation_id for one in running} | self._executor.started()
+            waiting = await tx.queue.waiting(BATCH)
+            held = [*await tx.queue.running(), *await tx.queue.starting()] if waiting else []
+        slots = self._executor.slots
+        taken = sum(self._size(one) for one in held if self._executor.holds(one.executor_ref or ""))
         for operation in waiting:
-            if len(busy) >= self._slots:
+            taken += self._size(operation)
+            if slots is not None and taken > slots:
                 return
-            if operation.operation_id not in busy:
-                self._executor.submit(operation.operation_id, operation.attempt)
-                busy.add(operation.operation_id)
+            if not await self._start(operation):
+                return
 
-    def _log_tail(self, operation_id: str) -> str:
+    def _size(self, operation: Operation) -> int:
+        """Slots that an operation takes: one that asks for more than there are takes them all."""
+        slots = self._executor.slots
+        wanted = operation.resources.num_cpus
+        return wanted if slots is None else min(wanted, slots)
+
+    async def _start(self, operation: Operation) -> bool:
+        """False: the engine can't be reached; the rest of the queue waits too, for a bounded time."""
         try:
-            text = self._executor.log(operation_id).read_bytes()[-LOG_TAIL_BYTES:]
-        except FileNotFoundError:
-            return "(no log)"
-        return text.decode(errors="replace").strip()
+            ref = await self._executor.submit(operation)
+        except ExecutorUnavailable as unavailable:
+            return await self._wait_for_engine(operation, unavailable)
+        except StepFailed as refused:
+            async with self._database.transaction() as tx:
+                await tx.queue.fail_start(operation, refused.step_code, refused.message, None)
+            return True
+        self._unavailable_since = None
+        async with self._database.transaction() as tx:
+            await tx.queue.started(operation, ref)
+        return True
+
+    async def _wait_for_engine(self, operation: Operation, unavailable: ExecutorUnavailable) -> bool:
+        now = time.monotonic()
+        if self._unavailable_since is None:
+            log.warning("operations wait: %s", unavailable.message)
+            self._unavailable_since = now
+        if now - self._unavailable_since < self._wait_seconds:
+            return False
+        async with self._database.transaction() as tx:
+            await tx.queue.fail_start(operation, unavailable.code, unavailable.message, None)
+        return True
+
+    async def _details(self, operation: Operation, seen: Sighting) -> dict[str, Any]:
+        tail = await self._executor.log(operation, LOG_TAIL_BYTES)
+        return {"exit_status": seen.exit_status, "log": tail or ""}
+
+
+def _code_of(exit_status: int | None, otherwise: str) -> str:
+    """137 is SIGKILL: by hand, or by the kernel when memory ran out."""
+    return "WORKER_KILLED" if exit_status == KILLED else otherwise

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ from ktrdr.checkpointing.artifacts import write_generation
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import KtrdrError, StepFailed
-from ktrdr.domain.operations import GRACEFUL_SHUTDOWN, Event, Operation, Progress
+from ktrdr.domain.operations import CANCELLED, GRACEFUL_SHUTDOWN, Event, Operation, Progress
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.executors.local import process_reference
 from ktrdr.workers.recorder import Pointer, Recorder, verified
 
 log = logging.getLogger(__name__)
+LOG_TAIL_CHARACTERS = 2000
 
 
 class Run(Protocol):
@@ -78,10 +79,10 @@ class _Run:
         return write_generation(self.artifacts, self.operation.operation_id, files) if files else None
 
     def _kind(self) -> CheckpointType:
+        if self.recorder.cancel_requested.is_set():  # first: a cancel may be followed by a signal
+            return CheckpointType.CANCELLATION
         if self.terminated.is_set():
             return CheckpointType.SHUTDOWN
-        if self.recorder.cancel_requested.is_set():
-            return CheckpointType.CANCELLATION
         return CheckpointType.PERIODIC
 
 
@@ -90,6 +91,7 @@ def run_operation(
     *,
     connect: Callable[[], Database],
     artifacts: Path,
+    executor_ref: str,
     job_of: Callable[[Operation], Job],
 ) -> int:
     """Run to an end of any kind. Returns the exit status: 0 done or stopped, 1 failed, 3 not ours."""
@@ -99,9 +101,9 @@ def run_operation(
     recorder = Recorder(connect, artifacts)
     recorder.start()
     try:
-        claimed = recorder.claim(operation_id, socket.gethostname(), process_reference())
+        claimed = recorder.claim(operation_id, socket.gethostname(), executor_ref)
         if claimed is None:
-            log.info("%s is not PENDING: somebody else runs it or it has ended", operation_id)
+            log.warning("%s is not PENDING in this database: another has it, or it has ended", operation_id)
             return 3
         run = _Run(claimed.operation, claimed.checkpoint, artifacts, recorder, terminated)
         return _execute(run, job_of)
@@ -111,21 +113,22 @@ def run_operation(
 
 def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
     request = run.operation.request
-    run.recorder.begin(fingerprint_of(str(request["dataset"]), request["strategy_config"], {}))
     try:
+        run.recorder.begin(fingerprint_of(str(request["dataset"]), request["strategy_config"], {}))
         if run.checkpoint is not None:
             verified(run.checkpoint, run.artifacts)
         result = job_of(run.operation)(run)
     except Exception as error:  # the outermost edge of a worker: whatever it is, the row says it
         log.exception("%s failed", run.operation.operation_id)
         code, message = _explained(error)
-        run.recorder.finish(Event.FAIL, error_code=code, error_message=message)
+        details = {"exit_status": 1, "log": traceback.format_exc()[-LOG_TAIL_CHARACTERS:]}
+        run.recorder.finish(Event.FAIL, error_code=code, error_message=message, error_details=details)
         return 1
     if run.recorder.fenced.is_set():
         log.warning("%s is owned by another attempt; nothing written", run.operation.operation_id)
         return 3
     if result is None:
-        message = GRACEFUL_SHUTDOWN if run.terminated.is_set() else "Cancelled - checkpoint saved"
+        message = CANCELLED if run.recorder.cancel_requested.is_set() else GRACEFUL_SHUTDOWN
         run.recorder.finish(Event.CANCEL, error_message=message)
         return 0
     return 0 if run.recorder.finish(Event.COMPLETE, result=result) else 3
@@ -137,6 +140,8 @@ def _explained(error: Exception) -> tuple[str, str]:
         return error.step_code, error.message
     if isinstance(error, KtrdrError):
         return error.code, error.message
+    if isinstance(error, MemoryError):
+        return "OUT_OF_MEMORY", "The worker ran out of memory. Give it more, or make the strategy smaller."
     if isinstance(error, OSError):
         return "STORAGE_FAILED", f"{error}. Free or repair the disk, then resume."
     return "WORKER_FAILED", f"{type(error).__name__}: {error}"

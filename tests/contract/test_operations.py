@@ -10,7 +10,6 @@ import pytest
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.domain.errors import OperationNotFound
 from ktrdr.domain.operations import (
-    WORKER_UNAVAILABLE,
     Event,
     NewOperation,
     Operation,
@@ -48,7 +47,7 @@ async def write_everything(database: Database, operation_id: str, attempt: int) 
     for event in (Event.COMPLETE, Event.FAIL, Event.CANCEL):
         done.append(await finish(database, operation_id, attempt, event))
     async with database.transaction() as tx:
-        done.append(await tx.operations.orphan(operation_id, attempt, WORKER_UNAVAILABLE))
+        done.append(await tx.orphans.fail(operation_id, attempt, "WORKER_LOST"))
     return done
 
 
@@ -207,23 +206,30 @@ async def test_what_nobody_runs_is_cancelled_or_failed_at_once(database: Databas
         assert not await tx.operations.request_cancel("op_1")
         assert await tx.operations.cancel_pending("op_1")
         assert not await tx.operations.cancel_pending("op_1")
-        assert await tx.operations.fail_pending("op_2", 0, "WORKER_DID_NOT_START", "died")
+        waiting = await tx.operations.get("op_2")
+        assert await tx.queue.fail_start(waiting, "WORKER_DID_NOT_START", "died", {"log": "why"})
+        assert not await tx.queue.fail_start(waiting, "WORKER_DID_NOT_START", "died", None)
     assert (await get(database, "op_1")).status is Status.CANCELLED
     found = await get(database, "op_2")
     assert (found.status, found.error_code) == (Status.FAILED, "WORKER_DID_NOT_START")
+    assert found.error_details == {"log": "why"}
     await running(database, "op_3")
     async with database.transaction() as tx:
         assert not await tx.operations.cancel_pending("op_3")
-        assert not await tx.operations.fail_pending("op_3", 0, "X", "y")
+        assert not await tx.queue.fail_start(await tx.operations.get("op_3"), "X", "y", None)
 
 
 async def test_the_late_exit_of_a_worker_says_nothing_of_the_resumed_attempt(database: Database) -> None:
     """The worker that was started for attempt 0 claimed (1), failed, was resumed, and only then exits."""
-    attempt = await running(database, "op_1")
+    assert await insert(database, "op_1")
+    as_it_was = await get(database, "op_1")
+    attempt = await claim(database, "op_1")
+    assert attempt is not None
     async with database.transaction() as tx:
         assert await tx.operations.finish("op_1", attempt, Event.FAIL, error_message="died")
         assert await tx.operations.requeue("op_1", None)
-        assert not await tx.operations.fail_pending("op_1", 0, "WORKER_START_FAILED", "exited")
+        assert not await tx.queue.fail_start(as_it_was, "WORKER_START_FAILED", "exited", None)
+        assert not await tx.queue.started(as_it_was, "local:host:1:1.0")
     assert (await get(database, "op_1")).status is Status.PENDING
 
 
@@ -261,7 +267,7 @@ async def test_lists_filter(database: Database) -> None:
         assert ids(await some.list(parent="op_1")) == ["op_1.training"]
         assert ids(await some.list(operation_type=OperationType.AGENT_RESEARCH)) == ["op_1"]
         assert len(await some.list(limit=2)) == 2
-        assert ids(await some.pending_for_workers(10)) == ["op_1.training"]
+        assert ids(await tx.queue.waiting(10)) == ["op_1.training"]
         assert ids(await some.active_sessions()) == ["op_1"]
         assert ids(await some.active_sessions(exclude="op_1")) == []
         assert (await some.counts())["training", "FAILED"] == 2

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from ktrdr.api.services.startup_reconciliation import Reconciliation, StartupReconciliation
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.domain.operations import OperationType, Status
-from ktrdr.persistence.operations import ABANDONED_SECONDS
+from ktrdr.persistence.orphans import ABANDONED_SECONDS
 from ktrdr.persistence.tables import db_now, instances
 from ktrdr.persistence.unit_of_work import Database
 from tests.contract.support import FINGERPRINT, claim, get, insert, running
@@ -111,7 +111,7 @@ async def test_what_has_ended_or_is_a_workers_is_left_alone(database: Database) 
     await running(database, "op_2")
     await session(database, "op_3", "me")
     async with database.transaction() as tx:
-        assert await tx.operations.orphan("op_3", 1, "Something else")
+        assert await tx.orphans.fail("op_3", 1, "WORKER_LOST")
     before = [await get(database, f"op_{one}") for one in (1, 2, 3)]
     assert await StartupReconciliation(database, "me").reconcile() == Reconciliation(0, 0)
     assert [await get(database, f"op_{one}") for one in (1, 2, 3)] == before
@@ -125,9 +125,9 @@ async def test_a_lease_that_ran_out_fails_a_worker(database: Database) -> None:
     await running(database, "op_3", lease_seconds=30.0)
     await session(database, "op_4", "me")  # a backend's own has no lease
     async with database.transaction() as tx:
-        assert await tx.operations.orphan_expired_leases() == ["op_1"]
-        assert await tx.operations.orphan_expired_leases() == []
-        assert await tx.operations.orphan("op_2", gone, "Worker became unavailable")
+        assert await tx.orphans.fail_expired_leases() == ["op_1"]
+        assert await tx.orphans.fail_expired_leases() == []
+        assert await tx.orphans.fail("op_2", gone, "WORKER_LOST")
     found = await get(database, "op_1")
     assert (found.status, found.error_code) == (Status.FAILED, "WORKER_LOST")
     assert found.error_message == "Worker became unavailable - no checkpoint available"

@@ -70,7 +70,7 @@ async def test_a_fenced_attempt_writes_nothing(database: Database) -> None:
     """A successor has failed and resumed the session; the old attempt finds out and leaves."""
     operation = await claimed(database)
     async with database.transaction() as tx:
-        await tx.operations.orphan_backend_local("me")
+        await tx.orphans.fail_backend_local("me")
         await tx.operations.requeue(operation.operation_id, "me")
         await tx.operations.claim(operation.operation_id, "me", None, None)
     before = (await get(database, operation.operation_id), await stored(database, operation))

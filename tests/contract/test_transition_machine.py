@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import count
+from dataclasses import replace
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from ktrdr.checkpointing.schemas import CheckpointType
-from ktrdr.domain.operations import Event, NewOperation, OperationType, Progress, Status, apply
+from ktrdr.domain.operations import Event, NewOperation, Operation, OperationType, Progress, Status, apply
 from ktrdr.persistence.unit_of_work import Database, Transaction
 from tests.contract.support import FINGERPRINT
 
@@ -61,7 +62,7 @@ class Machine(RuleBasedStateMachine):
     @rule(behind=BEHIND)
     def orphan(self, behind: int) -> None:
         attempt = self.attempt - behind
-        done = self._do(lambda tx: tx.operations.orphan(self._id, attempt, "Gone"))
+        done = self._do(lambda tx: tx.orphans.fail(self._id, attempt, "WORKER_LOST"))
         self._expect(Event.ORPHAN, done, allowed=behind == 0)
 
     @rule()
@@ -74,10 +75,19 @@ class Machine(RuleBasedStateMachine):
         self._expect(Event.CANCEL, done, allowed=self.status is Status.PENDING)
 
     @rule(behind=BEHIND)
-    def fail_pending(self, behind: int) -> None:
-        attempt = self.attempt - behind
-        done = self._do(lambda tx: tx.operations.fail_pending(self._id, attempt, "X", "y"))
+    def fail_start(self, behind: int) -> None:
+        """A dispatcher judges by what it has read; anything written since makes its judgement void."""
+        read = self._do(lambda tx: tx.operations.get(self._id))
+        stale = replace(read, revision=read.revision - behind)
+        done = self._do(lambda tx: tx.queue.fail_start(stale, "X", "y", None))
         self._expect(Event.FAIL, done, allowed=self.status is Status.PENDING and behind == 0)
+
+    @rule(behind=BEHIND, ref=st.sampled_from(["local:host:1:1.0", "ray:job"]))
+    def started(self, behind: int, ref: str) -> None:
+        read = self._do(lambda tx: tx.operations.get(self._id))
+        stale = replace(read, revision=read.revision - behind)
+        done = self._do(lambda tx: tx.queue.started(stale, ref))
+        assert done is (self.status is Status.PENDING and behind == 0)
 
     @rule(behind=BEHIND)
     def advance(self, behind: int) -> None:
@@ -116,6 +126,18 @@ class Machine(RuleBasedStateMachine):
         assert (row.completed_at is not None) is ended
         if self.status is not Status.RUNNING:
             assert row.lease_expires_at is None
+        self._history_is_whole(row)
+
+    def _history_is_whole(self, row: Operation) -> None:
+        """The events and the row together are every status there was, each followed by one it allows."""
+        recorded = self._do(lambda tx: tx.events.after(self._id, 0))
+        statuses = [one.status for one in recorded]
+        if statuses[-1] is not self.status:
+            assert row.revision > recorded[-1].revision
+            statuses.append(row.status)
+        assert statuses[0] is Status.PENDING
+        for before, after in pairwise(statuses):
+            assert after in {apply(before, event) for event in Event}, statuses
 
 
 def test_any_order_of_calls_follows_the_table(tmp_path: Path) -> None:

@@ -219,17 +219,6 @@ def test_a_disk_that_takes_no_checkpoint_loses_nothing(one: Backend) -> None:
     one.await_status(operation_id, "COMPLETED")
 
 
-def test_the_events_of_an_operation_end_with_it(one: Backend) -> None:
-    """Server-sent events come from the row: status and progress while it runs, then the end."""
-    operation_id, _ = one.trigger(strategy=SMALL)
-    with one.client.stream("GET", f"/operations/{operation_id}/events", timeout=60.0) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        kinds = [line.removeprefix("event: ") for line in answer.iter_lines() if line.startswith("event: ")]
-    assert kinds[0] == "operation"
-    assert kinds[-1] == "end"
-    assert len(kinds) > 3
-
-
 def test_the_published_schema_shows_requests_and_refusals(one: Backend) -> None:
     """OpenAPI has an example for what a caller sends and for what a refusal looks like."""
     schema = one.client.get(f"http://127.0.0.1:{one.port}/openapi.json").json()

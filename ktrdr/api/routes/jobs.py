@@ -29,7 +29,12 @@ def router(service: OperationsService) -> APIRouter:
             "strategy_config": parse_strategy(body.strategy).to_config(),
             "seed": body.seed,
         }
-        new = NewOperation(f"training_{uuid.uuid4().hex[:12]}", OperationType.TRAINING, request)
+        new = NewOperation(
+            f"training_{uuid.uuid4().hex[:12]}",
+            OperationType.TRAINING,
+            request,
+            resources=body.resources.to_domain(),
+        )
         return Envelope(data=OperationData.of(await service.start(new)))
 
     @routes.post("/backtests/start", status_code=202)
@@ -48,7 +53,12 @@ def router(service: OperationsService) -> APIRouter:
             "segment": Segment.VALIDATION.value,
             "model": (training.result or {})["model"],
         }
-        new = NewOperation(f"backtest_{uuid.uuid4().hex[:12]}", OperationType.BACKTESTING, request)
+        new = NewOperation(
+            f"backtest_{uuid.uuid4().hex[:12]}",
+            OperationType.BACKTESTING,
+            request,
+            resources=body.resources.to_domain(),
+        )
         return Envelope(data=OperationData.of(await service.start(new)))
 
     return routes

@@ -1,14 +1,10 @@
-"""Operations: list, show, cancel, resume, follow."""
+"""Operations: list, show, cancel, resume."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import StreamingResponse
 
 from ktrdr.api.errors import as_error
 from ktrdr.api.schemas import (
@@ -20,10 +16,9 @@ from ktrdr.api.schemas import (
     ResumePreview,
 )
 from ktrdr.api.services.operations_service import OperationsService
-from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, TERMINAL, OperationType, Status
+from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, OperationType, Status
 
 OperationId = Annotated[str, Path(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)]
-FOLLOW_SECONDS = 0.5
 
 
 def router(service: OperationsService) -> APIRouter:
@@ -75,27 +70,4 @@ def router(service: OperationsService) -> APIRouter:
         summary = CheckpointSummary.of(plan.checkpoint)
         return Envelope(data=Resumed(operation_id=operation_id, status=Status.PENDING, resumed_from=summary))
 
-    @routes.get("/{operation_id}/events", response_class=StreamingResponse)
-    async def events(operation_id: OperationId) -> StreamingResponse:
-        """Server-sent events, made from the row: a client that reconnects gets the present state first."""
-        await service.get(operation_id)
-        return StreamingResponse(_follow(service, operation_id), media_type="text/event-stream")
-
     return routes
-
-
-async def _follow(service: OperationsService, operation_id: str) -> AsyncIterator[str]:
-    last = ""
-    while True:
-        view = await service.get(operation_id)
-        data = OperationData.of(view)
-        text = data.model_dump_json(
-            include={"operation_id", "status", "attempt", "progress", "error_message"}
-        )
-        if text != last:
-            last = text
-            yield f"id: {view.operation.updated_at:.6f}\nevent: operation\ndata: {text}\n\n"
-        if view.operation.status in TERMINAL:
-            yield f"event: end\ndata: {json.dumps({'status': view.operation.status})}\n\n"
-            return
-        await asyncio.sleep(FOLLOW_SECONDS)

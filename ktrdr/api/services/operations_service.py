@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import (
     CheckpointIncompatible,
     CheckpointNotFound,
+    InvalidInput,
     KtrdrError,
+    LogNotFound,
     OperationNotCancellable,
     OperationNotResumable,
     ResumeConflict,
@@ -30,7 +33,9 @@ from ktrdr.domain.operations import (
     Status,
 )
 from ktrdr.domain.sessions import GateThresholds
+from ktrdr.persistence.events import OperationEvent
 from ktrdr.persistence.unit_of_work import Database, Transaction
+from ktrdr.workers.executors.executor import OperationExecutor
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class OperationView:
 
     operation: Operation
     checkpoint: StoredCheckpoint | None
+    queue_position: int | None = None
 
     @property
     def resumable(self) -> bool:
@@ -65,9 +71,11 @@ class OperationsService:
         max_active: int,
         thresholds: GateThresholds,
         artifacts: Path,
+        executor: OperationExecutor,
         wake: Callable[[], None],
     ) -> None:
         self._database = database
+        self._executor = executor
         self._instance = instance
         self._max_active = max_active
         self._thresholds = thresholds
@@ -77,8 +85,7 @@ class OperationsService:
     async def get(self, operation_id: str) -> OperationView:
         """One operation. Raises OperationNotFound."""
         async with self._database.read() as tx:
-            operation = await tx.operations.get(operation_id)
-            return OperationView(operation, await tx.checkpoints.get(operation_id))
+            return await _view(tx, await tx.operations.get(operation_id))
 
     async def list(
         self,
@@ -93,11 +100,37 @@ class OperationsService:
             found = await tx.operations.list(
                 status=status, operation_type=operation_type, resumable=resumable, limit=limit
             )
-            checkpoints = await tx.checkpoints.of([one.operation_id for one in found])
-        return [OperationView(one, checkpoints.get(one.operation_id)) for one in found]
+            ids = [one.operation_id for one in found]
+            checkpoints, positions = await tx.checkpoints.of(ids), await tx.queue.positions(ids)
+        return [
+            OperationView(one, checkpoints.get(one.operation_id), positions.get(one.operation_id))
+            for one in found
+        ]
+
+    async def since(
+        self, operation_id: str, revision: int
+    ) -> tuple[builtins.list[OperationEvent], OperationView]:
+        """What happened to an operation after a revision of its row, and how it is now: one look at both."""
+        async with self._database.read() as tx:
+            view = await _view(tx, await tx.operations.get(operation_id))
+            happened = await tx.events.after(operation_id, revision)
+        return [one for one in happened if one.revision <= view.operation.revision], view
+
+    async def log(self, operation_id: str, last_bytes: int) -> str:
+        """The end of what the operation's workers wrote. Raises LogNotFound."""
+        async with self._database.read() as tx:
+            operation = await tx.operations.get(operation_id)
+        found = await self._executor.log(operation, last_bytes)
+        if found is None:
+            raise LogNotFound(operation_id)
+        return found
 
     async def start(self, new: NewOperation) -> OperationView:
-        """Queue a worker operation of its own (no session)."""
+        """Queue a worker operation of its own (no session). Raises InvalidInput for GPUs nobody has."""
+        if new.resources.num_gpus > 0 and self._executor.slots is not None:
+            raise InvalidInput(
+                "num_gpus: this backend's workers run on its own CPUs. Set KTRDR_EXECUTOR=ray."
+            )
         async with self._database.transaction() as tx:
             await tx.operations.insert_if_absent(new)
         self._wake()
@@ -185,3 +218,9 @@ class OperationsService:
                 f"{', '.join(difference)}. Restore them, or resume with force=true to go on regardless.",
                 {"difference": difference},
             )
+
+
+async def _view(tx: Transaction, operation: Operation) -> OperationView:
+    positions = await tx.queue.positions([operation.operation_id])
+    stored = await tx.checkpoints.get(operation.operation_id)
+    return OperationView(operation, stored, positions.get(operation.operation_id))

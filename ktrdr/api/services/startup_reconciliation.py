@@ -28,7 +28,7 @@ class StartupReconciliation:
     async def reconcile(self) -> Reconciliation:
         """One set-based statement, whatever the number of rows; a second call finds nothing."""
         async with self._database.transaction() as tx:
-            found = await tx.operations.orphan_backend_local(self._instance)
+            found = await tx.orphans.fail_backend_local(self._instance)
         done = Reconciliation(found.with_checkpoint, found.without_checkpoint)
         log.info(
             "reconciled: %d operations failed with a checkpoint to resume from, %d without",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from ktrdr.domain.errors import StepFailed
+from ktrdr.domain.operations import Operation
+from ktrdr.workers.executors.executor import ABSENT, ALIVE, UNKNOWN, Presence, Sighting
+from ktrdr.workers.logs import log_path, read_end
+from ktrdr.workers.threads import thread_variables
 
 # What a worker may know: no provider key, no token.
 _INHERITED: tuple[str, ...] = (
@@ -26,90 +33,115 @@ _INHERITED: tuple[str, ...] = (
     "VIRTUAL_ENV",
 )
 _INHERITED += ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NUMBA_CACHE_DIR")
+REMEMBERED_EXITS = 1000
 
 
-@dataclass(frozen=True)
-class Exit:
-    """A worker that has ended: whose, started for which attempt, and its exit status."""
-
-    operation_id: str
-    attempt: int
-    status: int
+def process_reference(pid: int | None = None) -> str:
+    """`local:host:pid:start time` of a process: a pid alone may be somebody else's tomorrow."""
+    process = psutil.Process(pid)
+    return f"local:{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
 
 
-def process_reference() -> str:
-    """`local:host:pid:start time` of this process: a pid alone may be somebody else's tomorrow."""
-    return f"local:{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+def is_alive(ref: str) -> bool | None:
+    """Whether the process of a reference is running; None when this machine can't tell (another host)."""
+    process = _process(ref)
+    if process is None:
+        return None
+    pid, created = process
+    try:
+        found = psutil.Process(pid)
+        return abs(found.create_time() - created) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class LocalExecutor:
     """Starts, looks at and stops worker processes; knows nothing of what they do."""
 
-    def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
+    poll_seconds = 0.5
+
+    def __init__(self, logs: Path, environment: Mapping[str, str], slots: int) -> None:
+        self.slots: int | None = slots
         self._logs = logs
         self._environment = environment
-        self._children: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._exits: OrderedDict[str, int] = OrderedDict()
 
-    def submit(self, operation_id: str, attempt: int) -> None:
-        """Start a worker in a session of its own, its output in the operation's log.
+    def holds(self, ref: str) -> bool:
+        """Whether a reference names a process of this machine."""
+        return _process(ref) is not None
 
-        `attempt` is the row's when the worker is started; it comes back with the worker's exit.
-        """
-        self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async def submit(self, operation: Operation) -> str:
+        """Start a worker in a session of its own, its output in the operation's log."""
+        if operation.resources.num_gpus > 0:
+            raise StepFailed(
+                "RESOURCES_UNAVAILABLE",
+                "Local workers are given no GPUs; ask for none, or set KTRDR_EXECUTOR=ray.",
+            )
+        try:
+            child = await asyncio.to_thread(self._start, operation)
+            ref = process_reference(child.pid)
+        except OSError as error:
+            raise StepFailed("WORKER_START_FAILED", f"The worker could not be started: {error}.") from error
+        self._children[ref] = child
+        return ref
+
+    def _start(self, operation: Operation) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        with self.log(operation_id).open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "ktrdr.workers", "--operation-id", operation_id],
+        path = log_path(self._logs, operation.operation_id)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with path.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "ktrdr.workers", "--operation-id", operation.operation_id],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**environment, **self._environment},
+                env={**environment, **thread_variables(operation.resources), **self._environment},
                 start_new_session=True,
             )
-        self._children[operation_id] = (attempt, child)
 
-    def started(self) -> frozenset[str]:
-        """Operations whose worker was started here and has not exited."""
-        return frozenset(self._children)
+    async def look(self, ref: str) -> Sighting:
+        """A child of this backend is known by its exit, one of its predecessor by pid and start time."""
+        await self.collect()
+        if ref in self._exits:
+            status = self._exits[ref]
+            return Sighting(Presence.ENDED, 128 - status if status < 0 else status)
+        if not ref.startswith("local:"):
+            return ABSENT
+        alive = is_alive(ref)
+        if alive is None:
+            return UNKNOWN
+        return ALIVE if alive else Sighting(Presence.ENDED)
 
-    def reap(self) -> list[Exit]:
-        """Collect the workers that have exited; leaves no zombie."""
-        ended = [
-            Exit(key, attempt, child.returncode)
-            for key, (attempt, child) in self._children.items()
-            if child.poll() is not None
-        ]
-        for one in ended:
-            del self._children[one.operation_id]
-        return ended
+    async def terminate(self, ref: str) -> None:
+        await self._signal(ref, signal.SIGTERM)
 
-    def log(self, operation_id: str) -> Path:
-        """The file a worker's output goes to."""
-        return self._logs / f"{operation_id}.log"
+    async def kill(self, ref: str) -> None:
+        await self._signal(ref, signal.SIGKILL)
 
-    @staticmethod
-    def is_alive(ref: str) -> bool | None:
-        """Whether a worker is running; None when only its lease can tell (another host)."""
+    async def _signal(self, ref: str, number: signal.Signals) -> None:
         process = _process(ref)
-        if process is None:
-            return None
-        pid, created = process
-        try:
-            found = psutil.Process(pid)
-            return abs(found.create_time() - created) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        if process is not None and (await self.look(ref)).presence is Presence.ALIVE:
+            os.kill(process[0], number)
 
-    @classmethod
-    def kill(cls, ref: str) -> None:
-        """End a worker that did not stop by itself in its grace period."""
-        process = _process(ref)
-        if process is not None and cls.is_alive(ref):
-            os.kill(process[0], signal.SIGKILL)
+    async def log(self, operation: Operation, last_bytes: int) -> str | None:
+        return await asyncio.to_thread(read_end, log_path(self._logs, operation.operation_id), last_bytes)
+
+    async def collect(self) -> None:
+        for ref, child in [*self._children.items()]:
+            status = child.poll()
+            if status is not None:
+                del self._children[ref]
+                self._exits[ref] = status
+        while len(self._exits) > REMEMBERED_EXITS:
+            self._exits.popitem(last=False)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
 
 
 def _process(ref: str) -> tuple[int, float] | None:
-    kind, host, pid, created = ref.split(":")
-    if kind != "local" or host != socket.gethostname():
+    kind, *rest = ref.split(":")
+    if kind != "local" or rest[0] != socket.gethostname():
         return None
-    return int(pid), float(created)
+    return int(rest[1]), float(rest[2])

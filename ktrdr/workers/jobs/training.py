@@ -21,7 +21,7 @@ def run(run: Run) -> Mapping[str, Any] | None:
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
     problem = build_problem(load_development(str(request["dataset"])), strategy, int(request["seed"]))
-    trained = train(problem, _start(run), _epoch_watcher(run))
+    trained = train(problem, _start(run), _epoch_watcher(run), threads=run.operation.resources.num_cpus)
     if trained is None:
         return None
     manifest = write_generation(

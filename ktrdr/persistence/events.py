@@ -1,0 +1,72 @@
+"""What happened to an operation, in order: a row for each status and each phase, never for a heartbeat.
+
+A reader who was away asks for what came after the last revision it saw. How an operation ended stands
+on its own row, so that is copied here only when a resume leaves it: a restart that fails ten thousand
+operations writes each of them once. Progress between two events is a state, not a history.
+"""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
+
+from ktrdr.domain.operations import Status
+from ktrdr.persistence.tables import events, operations
+
+_COPIED = (
+    "operation_id",
+    "revision",
+    "status",
+    "attempt",
+    "progress_percent",
+    "progress_message",
+    "error_code",
+    "error_message",
+)
+
+
+@dataclass(frozen=True)
+class OperationEvent:
+    """An operation as it was when its status or phase changed. Time is the database's."""
+
+    operation_id: str
+    revision: int
+    status: Status
+    attempt: int
+    progress_percent: float
+    progress_message: str
+    error_code: str | None
+    error_message: str | None
+    created_at: float
+
+
+class Events:
+    """The rows of `operation_events`, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def record(self, operation_id: str, *conditions: ColumnElement[bool]) -> None:
+        """Keep the operation as it is now, if it meets the conditions; once for a revision."""
+        copied = select(*(operations.c[name] for name in _COPIED), operations.c.updated_at).where(
+            operations.c.operation_id == operation_id, *conditions
+        )
+        dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(events).from_select([*_COPIED, "created_at"], copied)
+        await self._connection.execute(statement.on_conflict_do_nothing())
+
+    async def after(self, operation_id: str, revision: int) -> builtins.list[OperationEvent]:
+        """What happened since a revision, oldest first."""
+        query = (
+            select(events)
+            .where(events.c.operation_id == operation_id, events.c.revision > revision)
+            .order_by(events.c.revision)
+        )
+        rows = (await self._connection.execute(query)).mappings()
+        return [OperationEvent(**{**row, "status": Status(row["status"])}) for row in rows]
