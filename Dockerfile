@@ -7,13 +7,14 @@ ARG PIP_OPTIONS=""
 WORKDIR /build
 RUN python -m venv --without-pip /opt/ktrdr
 COPY wheels/ wheels/
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-COPY ktrdr/__init__.py ktrdr/
+COPY pyproject.toml constraints.txt ./
 # The dependencies in a layer of their own, which a change of the source leaves alone. Only wheels: no compiler, no build script.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/ktrdr/bin/python install --only-binary :all: --no-binary ktrdr \
+    mkdir ktrdr && echo '__version__ = "0"' >ktrdr/__init__.py && touch README.md LICENSE \
+    && pip --python /opt/ktrdr/bin/python install --only-binary :all: --no-binary ktrdr \
         --find-links wheels ${PIP_OPTIONS} --constraint constraints.txt . 'setuptools>=77' \
     && rm -rf build
+COPY README.md LICENSE ./
 COPY ktrdr/ ktrdr/
 RUN pip --python /opt/ktrdr/bin/python install --no-index --no-build-isolation --no-deps --force-reinstall .
 
