@@ -57,4 +57,4 @@ import http.client, sys; \
 dashboard = http.client.HTTPConnection('127.0.0.1', 8265, timeout=4); \
 dashboard.request('GET', '/api/gcs_healthz'); \
 sys.exit(dashboard.getresponse().status != 200)"]
-CMD ["ray", "start", "--head", "--block", "--dashboard-host=0.0.0.0"]
+CMD ["python", "-m", "ktrdr.workers.ray_node", "--head", "--dashboard-host=0.0.0.0"]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The containers end to end: builds the images, starts compose.yaml under a name of its own, and shows that a training on
-# the Ray node outlives `docker-compose restart backend` as well as SIGKILL. Needs docker-compose, curl and jq; port 8000 is free.
+# the Ray node outlives `docker-compose restart backend` as well as SIGKILL, and that the node's own restart costs no epoch.
+# Needs docker-compose, curl and jq; port 8000 has to be free.
 #
 #   PIP_OPTIONS      further options for pip in the builds
 #   PIP_FIND_LINKS   pip's own: if it is a directory, the builds are offered its wheels too
@@ -75,19 +76,23 @@ wait_until_ready() {
     done
 }
 
-# Prints one value of an operation, e.g. `of research_1.training .status`; "null" when it is not there.
-of() {
-    curl -sS --max-time 30 "$API/operations/$1" | jq -r ".data$2"
+call_api() {
+    curl -sS --max-time 30 "${@:2}" "$API$1"
+}
+
+# Prints one value of an operation, e.g. `of_operation research_1.training .status`; "null" when it is not there.
+of_operation() {
+    call_api "/operations/$1" | jq -r ".data$2"
 }
 
 wait_for() {
     local operation="$1" wanted="$2" seconds="$3" status deadline
     deadline=$((SECONDS + seconds))
     while :; do
-        status="$(of "$operation" .status)"
+        status="$(of_operation "$operation" .status)"
         [ "$status" != "$wanted" ] || return 0
         case "$status" in
-            COMPLETED | FAILED | CANCELLED) fail "$operation is $status, not $wanted: $(of "$operation" .error_message)" ;;
+            COMPLETED | FAILED | CANCELLED) fail "$operation is $status, not $wanted: $(of_operation "$operation" .error_message)" ;;
         esac
         [ "$SECONDS" -lt "$deadline" ] || fail "$operation is still $status after $seconds seconds"
         sleep 0.5
@@ -95,17 +100,17 @@ wait_for() {
 }
 
 newest_session() {
-    curl -sS --max-time 30 "$API/operations?type=agent_research" |
+    call_api "/operations?type=agent_research" |
         jq -r '[.data[] | select(.operation_type == "agent_research")] | max_by(.created_at) | .operation_id'
 }
 
 # A training that was started twice has a second attempt; one that went on has not.
 check_that_training_survived() {
     local attempt
-    [ "$(of "$1.training" .status)" = COMPLETED ] || fail "$1.training is $(of "$1.training" .status)"
-    attempt="$(of "$1.training" .attempt)"
+    [ "$(of_operation "$1.training" .status)" = COMPLETED ] || fail "$1.training is $(of_operation "$1.training" .status)"
+    attempt="$(of_operation "$1.training" .attempt)"
     [ "$attempt" = 1 ] || fail "the training was started again: attempt $attempt"
-    echo "  the training went on in the worker it had: $(of "$1.training" .executor_ref), attempt $attempt"
+    echo "  the training went on in the worker it had: $(of_operation "$1.training" .executor_ref), attempt $attempt"
 }
 
 # m7.sh calls this once the session is in TRAINING.
@@ -113,7 +118,7 @@ kill_backend_in_training() {
     local training
     training="$(newest_session).training"
     wait_for "$training" RUNNING 60
-    of "$training" .executor_ref >"$scratch/worker"
+    of_operation "$training" .executor_ref >"$scratch/worker"
     docker-compose kill -s SIGKILL backend
     docker-compose up -d backend
 }
@@ -138,12 +143,24 @@ wait_for "$session" COMPLETED "$FINISH_SECONDS"
 check_that_training_survived "$session"
 
 echo "=== docker-compose kill -s SIGKILL backend ==="
-export -f kill_backend_in_training newest_session wait_for of fail
+export -f kill_backend_in_training newest_session wait_for of_operation fail call_api
 export API scratch
 RESTART_COMMAND=kill_backend_in_training READY_SECONDS="$READY_SECONDS" FINISH_SECONDS="$FINISH_SECONDS" bash scripts/e2e/m7.sh
 session="$(newest_session)"
 check_that_training_survived "$session"
-[ "$(of "$session.training" .executor_ref)" = "$(cat "$scratch/worker")" ] || fail "another worker finished the training"
+[ "$(of_operation "$session.training" .executor_ref)" = "$(cat "$scratch/worker")" ] || fail "another worker finished the training"
+
+echo "=== docker-compose restart ray: the workers save before the node goes ==="
+session="$(call_api /agent/trigger -X POST -H 'Content-Type: application/json' -d '{"trigger_reason": "start_new_cycle"}' |
+    jq -r .data.operation_id)"
+wait_for "$session.training" RUNNING 120
+docker-compose restart ray
+wait_for "$session.training" CANCELLED 20
+echo "  training: $(of_operation "$session.training" .error_message)"
+wait_for "$session" FAILED 20
+call_api "/operations/$session/resume" -X POST | jq -e .success >/dev/null || fail "the resume was refused"
+wait_for "$session" COMPLETED "$FINISH_SECONDS"
+[ "$(of_operation "$session.training" .attempt)" = 2 ] || fail "the training did not go on in a second attempt"
 
 echo
 echo "=== COMPOSE E2E TEST PASSED ==="
