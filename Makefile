@@ -3,17 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RAY_STAMP := $(VENV)/.installed-ray
 # Extra options for pip, e.g. an index with CPU-only builds of PyTorch.
 PIP_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-e2e test-compose quality bench clean
+.PHONY: help demo test test-unit test-integration test-ray test-e2e test-compose quality bench clean
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
 	@echo "make test              quality, then unit, contract and integration tests"
 	@echo "make test-unit         unit and contract tests"
 	@echo "make test-integration  real backend processes, real kills, both databases"
+	@echo "make test-ray          the executor contract and sessions on a real Ray cluster"
 	@echo "make test-e2e          the end-to-end script of milestone 7 against local processes"
 	@echo "make test-compose      the same in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
@@ -29,7 +31,10 @@ test-unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/contract
 
 test-integration: $(STAMP)
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest -m 'not ray' tests/executors tests/integration
+
+test-ray: $(RAY_STAMP)
+	$(BIN)/python -m pytest -m ray tests/executors tests/integration
 
 test-e2e: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/e2e/run_local.sh
@@ -56,3 +61,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+$(RAY_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --constraint constraints.txt --editable '.[ray]'
+	touch $(RAY_STAMP)

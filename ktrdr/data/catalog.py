@@ -7,22 +7,24 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from ktrdr.domain.errors import InvalidInput
+from ktrdr.domain.errors import DatasetNotFound
 from ktrdr.domain.market import DATASETS
 
 _FILES = {"nasdaq": "data/nasdaq/nasdaq.csv.gz"}
 
 
 def dataset_path(key: str) -> Path:
-    """The file of a data set inside the installed `arch` package. Raises InvalidInput."""
+    """The file of a data set inside the installed `arch` package. Raises DatasetNotFound."""
     if key not in DATASETS:
-        raise InvalidInput(f"There is no data set '{key}'. Known: {', '.join(sorted(DATASETS))}.")
+        raise DatasetNotFound(f"There is no data set '{key}'. Known: {', '.join(sorted(DATASETS))}.")
     spec = find_spec("arch")  # the top level only: importing arch.data would import pandas
     if spec is None or spec.origin is None:
-        raise InvalidInput("The built-in data comes with the package 'arch'. Install it: pip install arch.")
+        raise DatasetNotFound(
+            "The built-in data comes with the package 'arch'. Install it: pip install arch."
+        )
     path = Path(spec.origin).parent / _FILES[key]
     if not path.is_file():
-        raise InvalidInput(
+        raise DatasetNotFound(
             f"The installed 'arch' has no {_FILES[key]}. Install the version in constraints.txt."
         )
     return path

@@ -14,6 +14,7 @@ KtrdrError
 │   ├── CheckpointInUse          CHECKPOINT_IN_USE
 │   └── SessionActive            SESSION_ACTIVE
 ├── InvalidInput                 VALIDATION_ERROR
+│   └── DatasetNotFound          DATASET_NOT_FOUND
 ├── CheckpointCorrupted          CHECKPOINT_CORRUPTED
 ├── DatabaseUnavailable          DATABASE_UNAVAILABLE
 ├── ExecutorUnavailable          EXECUTOR_UNAVAILABLE
@@ -126,6 +127,12 @@ class SessionActive(Conflict):
 
 class InvalidInput(KtrdrError):
     code = "VALIDATION_ERROR"
+
+
+class DatasetNotFound(InvalidInput):
+    """A data set that is not known, or whose file is gone."""
+
+    code = "DATASET_NOT_FOUND"
 
 
 class CheckpointCorrupted(KtrdrError):
