@@ -37,16 +37,27 @@ class Client:
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path)
 
+    def text(self, path: str, **params: Any) -> str:
+        """An answer that has no envelope, or the error that came in one."""
+        answer = self._send("GET", path, params=params)
+        return answer.text if answer.is_success else str(self._unwrapped(answer))
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        return self._unwrapped(self._send(method, path, **arguments))
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **arguments)
-            body = answer.json()
+            return self._http.request(method, path, **arguments)
         except httpx.TransportError as error:
             raise ApiError(
                 "NO_BACKEND",
                 f"No backend answers at {self.url}. Start one with 'ktrdr serve', or set KTRDR_URL.",
                 {"cause": str(error)},
             ) from error
+
+    def _unwrapped(self, answer: httpx.Response) -> Any:
+        try:
+            body = answer.json()
         except ValueError as error:
             raise ApiError(
                 "NOT_KTRDR", f"What answers at {self.url} is not ktrdr. Set KTRDR_URL.", {}

@@ -17,6 +17,9 @@ def list_operations(
     status: Annotated[
         str | None, typer.Option(help="PENDING, RUNNING, COMPLETED, FAILED or CANCELLED.")
     ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="agent_research, training or backtesting.")
+    ] = None,
     resumable: Annotated[bool, typer.Option("--resumable", help="Only what can be resumed.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     json: Json = False,
@@ -28,7 +31,11 @@ def list_operations(
     from ktrdr.cli.render import as_json, coloured, console, table
 
     found = Client().get(
-        "/operations", status=status and status.upper(), resumable=True if resumable else None, limit=limit
+        "/operations",
+        status=status and status.upper(),
+        type=kind and kind.lower(),
+        resumable=True if resumable else None,
+        limit=limit,
     )
     if json:
         as_json(found)
@@ -40,7 +47,7 @@ def list_operations(
                 escape(one["operation_id"]),
                 one["operation_type"],
                 coloured(one["status"]),
-                f"{one['progress']['percent']:.0f}%",
+                _progress(one),
                 _checkpoint(one["checkpoint"]),
             )
             for one in found
@@ -58,7 +65,7 @@ def show(operation_id: OperationId, json: Json = False) -> None:
     from rich.markup import escape
 
     from ktrdr.cli.client import Client
-    from ktrdr.cli.render import as_json, console, pairs
+    from ktrdr.cli.render import as_json, console, pairs, printable
 
     one = Client().get(f"/operations/{operation_id}")
     if json:
@@ -66,9 +73,27 @@ def show(operation_id: OperationId, json: Json = False) -> None:
         return
     names = ("operation_id", "operation_type", "status", "attempt", "error_code", "error_message")
     shown = {name: one[name] for name in (*names, "created_at", "started_at", "completed_at")}
-    pairs({**shown, "progress": one["progress"]["message"], "checkpoint": _checkpoint(one["checkpoint"])})
+    message = one["progress"]["message"] or _progress(one)
+    pairs({**shown, "progress": message, "checkpoint": _checkpoint(one["checkpoint"])})
+    if (one["error_details"] or {}).get("log"):
+        console.print(f"\nThe end of its log (all of it: ktrdr operations log {escape(operation_id)})")
+        console.print(escape(printable(one["error_details"]["log"].rstrip())), soft_wrap=True)
     if one["resumable"]:
         console.print(f"\nGo on: ktrdr operations resume {escape(operation_id)}", soft_wrap=True)
+
+
+@app.command()
+def log(
+    operation_id: OperationId,
+    last_bytes: Annotated[
+        int, typer.Option("--bytes", min=1, max=5_000_000, help="How much of its end.")
+    ] = 65_536,
+) -> None:
+    """What an operation's workers wrote."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import printable
+
+    typer.echo(printable(Client().text(f"/operations/{operation_id}/log", last_bytes=last_bytes)), nl=False)
 
 
 @app.command()
@@ -131,6 +156,13 @@ def resumed(client: Any, operation_id: str, force: bool, json: bool) -> None:
         as_json(answer)
         return
     console.print(f"Resumed from {_checkpoint(answer['resumed_from'])}.")
+
+
+def _progress(one: Any) -> str:
+    """How far it is, or how many are before it."""
+    if one["queue_position"] is not None:
+        return f"queue: {one['queue_position']}"
+    return f"{one['progress']['percent']:.0f}%"
 
 
 def _checkpoint(found: Any) -> str:

@@ -31,6 +31,11 @@ def as_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def printable(text: str) -> str:
+    """Text without the control characters that would move a terminal's cursor or change its title."""
+    return "".join(one for one in text if one in "\n\t" or one.isprintable())
+
+
 def coloured(word: str | None) -> str:
     colour = COLOURS.get(word or "", "white")
     return f"[{colour}]{escape(word or '-')}[/{colour}]"

@@ -22,6 +22,8 @@ OPERATION = {
     "attempt": 1,
     "error_code": "BACKEND_RESTARTED",
     "error_message": "Backend restarted - checkpoint available for resume",
+    "error_details": None,
+    "queue_position": None,
     "progress": PROGRESS,
     "checkpoint": CHECKPOINT,
     "resumable": True,
@@ -156,3 +158,27 @@ def test_text_from_the_server_is_never_markup(whole: Answers, ktrdr: Ktrdr, word
     status, out, _ = ktrdr(*words.split())
     assert status == 0
     assert hostile in out
+
+
+def test_a_waiting_operation_shows_its_place(whole: Answers, ktrdr: Ktrdr) -> None:
+    whole.give("GET /operations", [OPERATION | {"status": "PENDING", "queue_position": 3}])
+    status, out, _ = ktrdr("operations", "list", "--type", "training")
+    assert (status, "queue: 3" in out) == (0, True)
+    assert "type=training" in whole.asked[-1][0]
+
+
+def test_a_failed_operation_shows_the_end_of_its_log(whole: Answers, ktrdr: Ktrdr) -> None:
+    details = {"exit_status": 1, "log": "ImportError: [/red] libtorch"}
+    whole.give("GET /operations/research_1", OPERATION | {"error_details": details})
+    status, out, _ = ktrdr("operations", "show", "research_1")
+    assert (status, "ImportError: [/red] libtorch" in out) == (0, True)
+    assert "ktrdr operations log research_1" in out
+
+
+def test_a_log_is_printed_without_what_would_drive_the_terminal(whole: Answers, ktrdr: Ktrdr) -> None:
+    whole.known["GET /operations/research_1/log"] = (200, b"one\n\x1b]0;title\x07two\n")
+    assert ktrdr("operations", "log", "research_1") == (0, "one\n]0;titletwo\n", "")
+    whole.refuse("GET /operations/research_1/log", 404, "LOG_NOT_FOUND", "There is none.")
+    status, out, err = ktrdr("operations", "log", "research_1")
+    assert (status, out) == (1, "")
+    assert "There is none." in err
