@@ -8,7 +8,7 @@ RAY_STAMP := $(VENV)/.installed-ray
 PIP_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-ray test-e2e test-compose quality bench clean
+.PHONY: help demo test test-unit test-integration test-ray test-kills test-e2e test-compose quality bench clean
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
@@ -16,8 +16,9 @@ help:
 	@echo "make test-unit         unit and contract tests"
 	@echo "make test-integration  real backend processes, real kills, both databases"
 	@echo "make test-ray          the executor contract and sessions on a real Ray cluster"
-	@echo "make test-e2e          the end-to-end script of milestone 7 against local processes"
-	@echo "make test-compose      the same in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
+	@echo "make test-e2e          the end-to-end scripts of milestones 1, 2, 6 and 7 against local processes"
+	@echo "make test-compose      milestone 7 in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
+	@echo "make test-kills        the kills that take minutes: expired leases, a crashed server, 50 workers"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
 	@echo "make bench             the measurements behind the numbers in the documents"
 	@echo "make clean             remove the environment and everything generated"
@@ -36,6 +37,9 @@ test-integration: $(STAMP)
 test-ray: $(RAY_STAMP)
 	$(BIN)/python -m pytest -m ray tests/executors tests/integration
 
+test-kills: $(STAMP)
+	$(BIN)/python -m pytest tests/kills
+
 test-e2e: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/e2e/run_local.sh
 
@@ -52,6 +56,7 @@ quality: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.reconciliation
+	$(BIN)/python -m benchmarks.first_epoch
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

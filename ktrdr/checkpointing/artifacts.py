@@ -7,10 +7,12 @@ the row has moved on: at every instant the row points at files that are whole.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ktrdr.checkpointing.schemas import FileRecord, Manifest
@@ -68,11 +70,24 @@ def delete_generation(root: Path, manifest: Manifest) -> None:
 
 
 def delete_older(root: Path, operation_id: str, keep: Manifest) -> None:
-    """Remove the operation's other generations, and what a killed writer left behind."""
-    kept = _directory(root, keep).name
-    for entry in (root / operation_id).iterdir():
-        if entry.name != kept:
-            shutil.rmtree(entry, ignore_errors=True)
+    """Remove the operation's earlier generations, and what a killed writer left behind.
+
+    What is newer than `keep` stays: the next generation in the writing, or that of the attempt which
+    replaced a process that was stopped right before it came here.
+    """
+    kept = _directory(root, keep)
+    with suppress(FileNotFoundError):  # `keep` itself may be gone by then, removed by its successor
+        written = kept.stat().st_mtime_ns
+        for entry in [*kept.parent.iterdir()]:
+            if entry.name != kept.name and _modified(entry) < written:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _modified(entry: Path) -> float:
+    try:
+        return entry.stat().st_mtime_ns
+    except FileNotFoundError:  # renamed or removed meanwhile: not ours to remove
+        return math.inf
 
 
 def _directory(root: Path, manifest: Manifest) -> Path:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import talib
 from numpy.typing import NDArray
 
 from ktrdr.data.bars import Bars
+from ktrdr.data.talib_alone import talib
 from ktrdr.domain.strategies import INDICATORS, Indicator
 
 Floats = NDArray[np.float64]

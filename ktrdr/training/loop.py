@@ -15,6 +15,7 @@ from torch import nn
 
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import strategy_sha256
+from ktrdr.training.adam import Adam
 from ktrdr.training.model import build_model, predict
 from ktrdr.training.problem import FINAL, FLAT, Problem
 
@@ -98,7 +99,7 @@ class _Run:
         self._batches = torch.Generator().manual_seed(fit.seed)
         self.model = build_model(self._inputs.shape[1], self._problem.strategy.model.architecture)
         rate = self._problem.strategy.training.learning_rate
-        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, fused=True)
+        self._optimizer = Adam(self.model.parameters(), rate)
 
     def epoch(self) -> float:
         """One pass over the fold's training rows; the mean loss."""
@@ -137,20 +138,14 @@ class _Run:
         tensors = dict(self.finished)
         if self.epochs_done > 0:
             tensors |= {f"model.{name}": value for name, value in self.model.state_dict().items()}
-            for index, values in self._optimizer.state_dict()["state"].items():
-                tensors |= {f"adam.{index}.{name}": value for name, value in values.items()}
+            tensors |= {f"adam.{name}": value for name, value in self._optimizer.state().items()}
             tensors["random.torch"] = torch.get_rng_state()
             tensors["random.batches"] = self._batches.get_state()
         return Snapshot({name: value.detach().clone() for name, value in tensors.items()}, state)
 
     def _restore(self, start: Snapshot) -> None:
         self.model.load_state_dict(_under(start.tensors, "model."))
-        state = self._optimizer.state_dict()
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in _under(start.tensors, "adam.").items():
-            index, _, moment = name.partition(".")
-            moments.setdefault(int(index), {})[moment] = value
-        self._optimizer.load_state_dict({**state, "state": moments})
+        self._optimizer.restore(_under(start.tensors, "adam."))
         torch.set_rng_state(start.tensors["random.torch"])
         self._batches.set_state(start.tensors["random.batches"])
 

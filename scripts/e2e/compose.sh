@@ -12,9 +12,6 @@ set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 cd "$root" # the seed's script calls docker-compose with neither file nor project
-API=http://localhost:8000/api/v1
-READY_SECONDS="${READY_SECONDS:-120}"
-FINISH_SECONDS="${FINISH_SECONDS:-300}"
 
 # The settings of whoever runs this are not these containers'. Secrets of this run prove that none is written down anywhere.
 for name in $(compgen -e KTRDR_ || true); do unset "$name"; done
@@ -22,16 +19,15 @@ export COMPOSE_PROJECT_NAME="ktrdr-e2e-$$"
 export POSTGRES_PASSWORD RAY_AUTH_TOKEN
 POSTGRES_PASSWORD="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
 RAY_AUTH_TOKEN="$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
-unset COMPOSE_FILE
+unset COMPOSE_FILE BASE_URL RESTART_COMMAND
+
+export READY_SECONDS="${READY_SECONDS:-120}" FINISH_SECONDS="${FINISH_SECONDS:-300}"
+TITLE="COMPOSE E2E"
+source scripts/e2e/api.sh
 
 lent=()
 started=
 scratch="$(mktemp -d "${TMPDIR:-/tmp}/ktrdr-compose.XXXXXX")"
-
-fail() {
-    echo "=== COMPOSE E2E TEST FAILED: $* ===" >&2
-    exit 1
-}
 
 return_wheels() {
     [ "${#lent[@]}" -eq 0 ] || rm -f "${lent[@]}"
@@ -76,41 +72,32 @@ wait_until_ready() {
     done
 }
 
-call_api() {
-    curl -sS --max-time 30 "${@:2}" "$API$1"
-}
-
-# Prints one value of an operation, e.g. `of_operation research_1.training .status`; "null" when it is not there.
-of_operation() {
-    call_api "/operations/$1" | jq -r ".data$2"
-}
-
 wait_for() {
-    local operation="$1" wanted="$2" seconds="$3" status deadline
+    local id="$1" wanted="$2" seconds="$3" status deadline
     deadline=$((SECONDS + seconds))
     while :; do
-        status="$(of_operation "$operation" .status)"
+        status="$(operation "$id" status)"
         [ "$status" != "$wanted" ] || return 0
         case "$status" in
-            COMPLETED | FAILED | CANCELLED) fail "$operation is $status, not $wanted: $(of_operation "$operation" .error_message)" ;;
+            COMPLETED | FAILED | CANCELLED) fail "$id is $status, not $wanted: $(operation "$id" error_message)" ;;
         esac
-        [ "$SECONDS" -lt "$deadline" ] || fail "$operation is still $status after $seconds seconds"
+        [ "$SECONDS" -lt "$deadline" ] || fail "$id is still $status after $seconds seconds"
         sleep 0.5
     done
 }
 
 newest_session() {
-    call_api "/operations?type=agent_research" |
+    call "/operations?type=agent_research" |
         jq -r '[.data[] | select(.operation_type == "agent_research")] | max_by(.created_at) | .operation_id'
 }
 
 # A training that was started twice has a second attempt; one that went on has not.
 check_that_training_survived() {
     local attempt
-    [ "$(of_operation "$1.training" .status)" = COMPLETED ] || fail "$1.training is $(of_operation "$1.training" .status)"
-    attempt="$(of_operation "$1.training" .attempt)"
+    [ "$(operation "$1.training" status)" = COMPLETED ] || fail "$1.training is $(operation "$1.training" status)"
+    attempt="$(operation "$1.training" attempt)"
     [ "$attempt" = 1 ] || fail "the training was started again: attempt $attempt"
-    echo "  the training went on in the worker it had: $(of_operation "$1.training" .executor_ref), attempt $attempt"
+    echo "  the training went on in the worker it had: $(operation "$1.training" executor_ref), attempt $attempt"
 }
 
 # m7.sh calls this once the session is in TRAINING.
@@ -118,7 +105,7 @@ kill_backend_in_training() {
     local training
     training="$(newest_session).training"
     wait_for "$training" RUNNING 60
-    of_operation "$training" .executor_ref >"$scratch/worker"
+    operation "$training" executor_ref >"$scratch/worker"
     docker-compose kill -s SIGKILL backend
     docker-compose up -d backend
 }
@@ -143,24 +130,24 @@ wait_for "$session" COMPLETED "$FINISH_SECONDS"
 check_that_training_survived "$session"
 
 echo "=== docker-compose kill -s SIGKILL backend ==="
-export -f kill_backend_in_training newest_session wait_for of_operation fail call_api
-export API scratch
-RESTART_COMMAND=kill_backend_in_training READY_SECONDS="$READY_SECONDS" FINISH_SECONDS="$FINISH_SECONDS" bash scripts/e2e/m7.sh
+export -f kill_backend_in_training newest_session wait_for
+export scratch
+RESTART_COMMAND=kill_backend_in_training bash scripts/e2e/m7.sh
 session="$(newest_session)"
 check_that_training_survived "$session"
-[ "$(of_operation "$session.training" .executor_ref)" = "$(cat "$scratch/worker")" ] || fail "another worker finished the training"
+[ "$(operation "$session.training" executor_ref)" = "$(cat "$scratch/worker")" ] || fail "another worker finished the training"
 
 echo "=== docker-compose restart ray: the workers save before the node goes ==="
-session="$(call_api /agent/trigger -X POST -H 'Content-Type: application/json' -d '{"trigger_reason": "start_new_cycle"}' |
+session="$(call /agent/trigger -X POST -H 'Content-Type: application/json' -d '{"trigger_reason": "start_new_cycle"}' |
     jq -r .data.operation_id)"
 wait_for "$session.training" RUNNING 120
 docker-compose restart ray
 wait_for "$session.training" CANCELLED 20
-echo "  training: $(of_operation "$session.training" .error_message)"
+echo "  training: $(operation "$session.training" error_message)"
 wait_for "$session" FAILED 20
-call_api "/operations/$session/resume" -X POST | jq -e .success >/dev/null || fail "the resume was refused"
+call "/operations/$session/resume" -X POST | jq -e .success >/dev/null || fail "the resume was refused"
 wait_for "$session" COMPLETED "$FINISH_SECONDS"
-[ "$(of_operation "$session.training" .attempt)" = 2 ] || fail "the training did not go on in a second attempt"
+[ "$(operation "$session.training" attempt)" = 2 ] || fail "the training did not go on in a second attempt"
 
 echo
 echo "=== COMPOSE E2E TEST PASSED ==="

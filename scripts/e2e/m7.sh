@@ -1,42 +1,10 @@
 #!/usr/bin/env bash
 # Milestone 7 end to end: a session loses its backend in TRAINING, says so, resumes and completes.
-#
-#   BASE_URL         the backend                      (default http://localhost:8000)
-#   RESTART_COMMAND  restarts it, then returns        (default docker-compose restart backend)
-#   READY_SECONDS    how long the restart may take    (default 60)
-#   FINISH_SECONDS   how long the rest may take       (default 300)
-#   KTRDR_TOKEN      sent as a bearer token when set
+# The variables that this reads are described in api.sh.
 set -euo pipefail
-
-BASE_URL="${BASE_URL:-http://localhost:8000}"
-RESTART_COMMAND="${RESTART_COMMAND:-docker-compose restart backend}"
-READY_SECONDS="${READY_SECONDS:-60}"
-FINISH_SECONDS="${FINISH_SECONDS:-300}"
-API="$BASE_URL/api/v1"
+TITLE="M7 E2E"
+source "$(dirname "${BASH_SOURCE[0]}")/api.sh"
 EXPECTED="Backend restarted - checkpoint available for resume"
-
-fail() {
-    echo
-    echo "=== M7 E2E TEST FAILED: $* ===" >&2
-    exit 1
-}
-
-# Reads JSON on stdin and prints one value by its path, e.g. `field data.status`; "null" when it is not there.
-field() {
-    if command -v jq >/dev/null; then
-        jq -r ".$1"
-    else
-        python3 -c 'import functools, json, sys
-value = functools.reduce(lambda found, key: (found or {}).get(key), sys.argv[1].split("."), json.load(sys.stdin))
-print(value if isinstance(value, str) else json.dumps(value))' "$1"
-    fi
-}
-
-call() {
-    local path="$1"
-    shift
-    curl -sS --max-time 30 ${KTRDR_TOKEN:+-H "Authorization: Bearer $KTRDR_TOKEN"} "$@" "$API$path"
-}
 
 echo "=== M7 E2E test: backend-local operations ==="
 
@@ -58,12 +26,7 @@ done
 [ "$phase" = TRAINING ] || fail "TRAINING was not seen within 60 seconds"
 
 echo "Step 3: restart the backend"
-eval "$RESTART_COMMAND"
-deadline=$((SECONDS + READY_SECONDS))
-until call /ready -f >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "the backend was not ready $READY_SECONDS seconds after its restart"
-    sleep 0.5
-done
+restart_backend
 
 echo "Step 4: the operation tells what happened"
 answer="$(call "/operations/$operation_id")"

@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
-# Runs m7.sh against a backend of this checkout: free port, scratch home, restart by SIGKILL.
+# Runs the end-to-end scripts, or those that are named (`run_local.sh m2 m7`), each against a backend of this
+# checkout of its own: free port, scratch home, restart by SIGKILL.
 # PYTHON names the interpreter (default: the first `python` on PATH). KEEP=1 keeps the scratch home.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+if [ $# -eq 0 ]; then set -- m1 m2 m6 m7; fi
+if [ $# -gt 1 ]; then
+    for name in "$@"; do bash "${BASH_SOURCE[0]}" "$name"; done
+    exit
+fi
 scratch="$(mktemp -d "${TMPDIR:-/tmp}/ktrdr-e2e.XXXXXX")"
 python="$(command -v "${PYTHON:-python}")"
 
@@ -73,4 +79,4 @@ for _ in {1..120}; do
     ! curl -sf "$BASE_URL/api/v1/ready" >/dev/null || break
     sleep 0.25
 done
-bash "$root/scripts/e2e/m7.sh"
+bash "$root/scripts/e2e/$1.sh"

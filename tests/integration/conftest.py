@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.backend import Backend
+from tests.integration.trainings import STEADY, begin
 
 BackendFactory = Callable[..., Backend]
 
@@ -39,4 +40,16 @@ def sqlite_backend(tmp_path: Path) -> Iterator[BackendFactory]:
 
     yield make
     for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def whole_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What STEADY's weights are when nothing interrupts it."""
+    one = Backend(tmp_path_factory.mktemp("whole"), free_port())
+    try:
+        one.start()
+        done = one.await_status(begin(one, STEADY), "COMPLETED")
+        return str(done["result"]["weights_sha256"])
+    finally:
         one.close()

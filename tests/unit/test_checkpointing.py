@@ -266,3 +266,19 @@ class TestArtifacts:
         assert [one.name for one in (tmp_path / "op_1").iterdir()] == [new.path.split("/")[1]]
         assert read_generation(tmp_path, new) == FILES
         assert read_generation(tmp_path, other) == FILES
+
+    def test_a_newer_generation_is_not_an_older_one(self, tmp_path: Path) -> None:
+        """A process that slept between its commit and its clean-up leaves its successor's files alone."""
+        mine = write_generation(tmp_path, "op_1", FILES)
+        its = write_generation(tmp_path, "op_1", FILES)
+        begun = tmp_path / "op_1" / "tmp-begun"
+        begun.mkdir()
+        for number, name in enumerate((mine.path, its.path, "op_1/tmp-begun")):
+            os.utime(tmp_path / name, (1000 + number, 1000 + number))
+        delete_older(tmp_path, "op_1", mine)
+        assert read_generation(tmp_path, its) == FILES
+        assert begun.is_dir()
+        delete_older(tmp_path, "op_1", its)
+        assert not (tmp_path / mine.path).exists()
+        delete_older(tmp_path, "op_1", mine)  # it comes late: nothing of its own is left
+        assert read_generation(tmp_path, its) == FILES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import lru_cache
 
 import numpy as np
@@ -41,3 +43,12 @@ def test_without_a_dot_an_indicator_is_its_first_output() -> None:
     macd = Indicator.model_validate({"type": "macd"})
     np.testing.assert_array_equal(compute(bars(), macd, None), compute(bars(), macd, "line"))
     assert not np.array_equal(compute(bars(), macd, "line")[40:], compute(bars(), macd, "signal")[40:])
+
+
+def test_a_worker_computes_indicators_without_pandas() -> None:
+    """TA-Lib would import it to wrap itself; whoever wants pandas afterwards still gets it."""
+    code = (
+        "import sys, ktrdr.workers.jobs.training; print('pandas' in sys.modules); import pandas; "
+        "print(pandas.Series([1]).sum())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "1"]
