@@ -8,7 +8,7 @@ RAY_STAMP := $(VENV)/.installed-ray
 PIP_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-ray test-kills test-e2e quality bench clean
+.PHONY: help demo test test-unit test-integration test-ray test-kills test-e2e test-compose quality bench clean
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-integration  real backend processes, real kills, both databases"
 	@echo "make test-ray          the executor contract and sessions on a real Ray cluster"
 	@echo "make test-e2e          the end-to-end scripts of milestones 1, 2, 6 and 7 against local processes"
+	@echo "make test-compose      milestone 7 in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
 	@echo "make test-kills        the kills that take minutes: expired leases, a crashed server, 50 workers"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
 	@echo "make bench             the measurements behind the numbers in the documents"
@@ -41,6 +42,10 @@ test-kills: $(STAMP)
 
 test-e2e: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/e2e/run_local.sh
+
+# Everything it needs is in the images: no virtual environment.
+test-compose:
+	PIP_OPTIONS="$(PIP_OPTIONS)" bash scripts/e2e/compose.sh
 
 quality: $(STAMP)
 	$(BIN)/ruff format --check .
