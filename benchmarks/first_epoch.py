@@ -54,6 +54,7 @@ def backend(home: Path) -> Iterator[httpx.Client]:
         )
     try:
         with httpx.Client(base_url=_address(home), timeout=15.0) as client:
+            _await_ready(client)
             yield client
     finally:
         process.terminate()
@@ -61,7 +62,7 @@ def backend(home: Path) -> Iterator[httpx.Client]:
 
 
 def _address(home: Path) -> str:
-    """Where the backend says that it listens."""
+    """Where the backend says that it is going to listen."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         said = (home / "backend.log").read_text()
@@ -69,6 +70,16 @@ def _address(home: Path) -> str:
             return said.split("serves ")[1].split()[0] + "/api/v1/"
         time.sleep(0.05)
     raise TimeoutError((home / "backend.log").read_text())
+
+
+def _await_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if client.get("ready").status_code == 200:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("the backend is not ready")
 
 
 def first_epoch(client: httpx.Client, rows: sqlite3.Connection, strategy: dict[str, Any]) -> float:

@@ -22,6 +22,7 @@ from ktrdr.workers.dispatcher import Dispatcher
 from ktrdr.workers.executors.executor import OperationExecutor
 from ktrdr.workers.executors.local import LocalExecutor
 from ktrdr.workers.executors.ray import RayExecutor
+from ktrdr.workers.leases import LeaseJudge
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Backend:
             grace_seconds=settings.worker_grace_seconds,
             wait_seconds=settings.ray_wait_seconds,
         )
+        self.leases = LeaseJudge(self.database)
         self.supervisor = SessionSupervisor(self.database, settings.instance, settings.thresholds)
         self.lock = InstanceLock(self.database, settings.instance)
         self.reconciliation = StartupReconciliation(self.database, settings.instance)
@@ -79,6 +81,7 @@ class Backend:
         tasks = [
             asyncio.create_task(self.supervisor.run(), name="session supervisor"),
             asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
+            asyncio.create_task(self.leases.run(), name="lease judge"),
             asyncio.create_task(self.lock.keep(), name="instance lock"),
         ]
         for task in tasks:
@@ -87,6 +90,7 @@ class Backend:
             yield
         finally:
             self.dispatcher.stop()
+            self.leases.stop()
             await self.supervisor.stop()
             self.lock.stop()
             await asyncio.gather(*tasks, return_exceptions=True)

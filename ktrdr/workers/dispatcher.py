@@ -1,4 +1,7 @@
-"""Starts PENDING worker operations in their turn, and ends those whose worker is gone or will not stop."""
+"""Starts PENDING worker operations in their turn, and ends those whose worker is gone or will not stop.
+
+It judges by what an engine sees; `leases.py` judges what no engine can see.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,6 @@ class Dispatcher:
         self._unavailable_since: float | None = None
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
-        self._last_look = time.monotonic()
-        self._hold_until = 0.0
 
     def wake(self) -> None:
         """Look for PENDING operations now."""
@@ -65,26 +66,18 @@ class Dispatcher:
         await self._submit()
 
     async def reap(self) -> None:
-        """Fail RUNNING worker operations whose process is gone or whose lease has run out.
-
-        After a gap of its own (a database outage, a laptop's sleep) leases are not judged for one
-        lease time: healthy workers must get to renew theirs first.
-        """
-        now = time.monotonic()
-        if now - self._last_look > WORKER_LEASE_SECONDS / 2:
-            self._hold_until = now + WORKER_LEASE_SECONDS
+        """Fail RUNNING worker operations whose process is seen to be gone."""
         async with self._database.read() as tx:
             running = await tx.queue.running()
-        for operation in running:
-            if operation.executor_ref is None:
-                continue
-            seen = await self._executor.look(operation.executor_ref)
+        for operation, seen in await self._look_at(running):
             if seen.presence is Presence.ENDED:
                 await self._fail_running(operation, seen)
-        if now >= self._hold_until:
-            async with self._database.transaction() as tx:
-                await tx.orphans.fail_expired_leases()
-        self._last_look = time.monotonic()
+
+    async def _look_at(self, operations: list[Operation]) -> list[tuple[Operation, Sighting]]:
+        """All at once: an engine that does not answer costs one wait, not one for each."""
+        asked = [(one, one.executor_ref) for one in operations if one.executor_ref is not None]
+        seen = await asyncio.gather(*(self._executor.look(ref) for _, ref in asked))
+        return [(operation, sighting) for (operation, _), sighting in zip(asked, seen, strict=True)]
 
     async def _fail_running(self, operation: Operation, seen: Sighting) -> None:
         code = seen.code or _code_of(seen.exit_status, "WORKER_LOST")
@@ -111,9 +104,7 @@ class Dispatcher:
         """A worker that ended before its claim has failed to start; one nobody knows is started anew."""
         async with self._database.read() as tx:
             starting = await tx.queue.starting()
-        for operation in starting:
-            assert operation.executor_ref is not None
-            seen = await self._executor.look(operation.executor_ref)
+        for operation, seen in await self._look_at(starting):
             gone = seen.presence is Presence.ABSENT
             if seen.presence is Presence.ENDED and seen.exit_status is None and seen.code is None:
                 gone = True  # it ended while no backend of its own was there to see how

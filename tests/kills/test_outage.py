@@ -65,10 +65,6 @@ def test_a_training_and_a_session_outlive_a_minute_without_postgresql(
         assert backend.operation(operation)["attempt"] == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Dispatcher judges leases at its very start: _hold_until is 0.0 until it has seen a gap itself",
-)
 def test_a_backend_restarted_with_its_database_declares_no_healthy_worker_dead(
     server: Server, sqlite_backend: BackendFactory
 ) -> None:
