@@ -26,6 +26,7 @@ from ktrdr.persistence.unit_of_work import Database
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
+CLAIM_SECONDS = 60.0  # how long a starting worker waits for the database
 OUTAGE_SECONDS = 600.0  # how long a finished worker waits for a database to tell it to
 T = TypeVar("T")
 
@@ -126,6 +127,18 @@ class Recorder:
         await self._database.close()
 
     async def _claim(self, operation_id: str, owner: str, executor_ref: str) -> Claimed | None:
+        """Waits, bounded, for a database that can't be reached: a network may lag behind its hosts."""
+        deadline = self._loop.time() + CLAIM_SECONDS
+        while True:
+            try:
+                return await self._claim_once(operation_id, owner, executor_ref)
+            except DatabaseUnavailable as outage:
+                if self._loop.time() > deadline:
+                    raise
+                log.warning("the claim waits for the database: %s", outage.message)
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _claim_once(self, operation_id: str, owner: str, executor_ref: str) -> Claimed | None:
         async with self._database.transaction() as tx:
             operation = await tx.operations.claim(operation_id, owner, executor_ref, WORKER_LEASE_SECONDS)
             if operation is None:

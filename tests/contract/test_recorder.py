@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from ktrdr.checkpointing.schemas import CheckpointType, TrainingCheckpointState
+from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import Event, NewOperation, OperationType, Status
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.recorder import Pointer, Recorder
+from ktrdr.workers.recorder import Claimed, Pointer, Recorder
 from tests.contract.support import FINGERPRINT
 
 ROUNDS = 40
@@ -68,3 +69,25 @@ def test_an_end_right_behind_a_checkpoint_is_never_lost(database_url: str, tmp_p
         if not ended.is_set():
             pytest.fail(f"{name}: the end of the run was not written within {BOUND_SECONDS} s")
     assert status_of(database_url, names[-1]) is Status.CANCELLED
+
+
+def test_a_claim_waits_for_the_database(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that starts while its database can't be reached claims its operation once it can."""
+    create(database_url, ["op"])
+    outages = iter([DatabaseUnavailable("away"), DatabaseUnavailable("away"), None])
+    claim_once = Recorder._claim_once
+
+    async def claim(recorder: Recorder, *names: str) -> Claimed | None:
+        if outage := next(outages):
+            raise outage
+        return await claim_once(recorder, *names)
+
+    monkeypatch.setattr(Recorder, "_claim_once", claim)
+    monkeypatch.setattr("ktrdr.workers.recorder.HEARTBEAT_SECONDS", 0.01)
+    recorder = Recorder(lambda: Database(database_url), tmp_path)
+    recorder.start()
+    assert recorder.claim("op", "host", "local:host:1:0") is not None
+    recorder.close()
+    assert status_of(database_url, "op") is Status.RUNNING
