@@ -26,7 +26,7 @@ from ktrdr.persistence.unit_of_work import Database
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-CLAIM_SECONDS = 60.0  # how long a starting worker waits for the database
+CLAIM_SECONDS = 15.0  # how long a starting worker waits for the database: less than its grace period
 OUTAGE_SECONDS = 600.0  # how long a finished worker waits for a database to tell it to
 T = TypeVar("T")
 
