@@ -5,9 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from ktrdr.data.bars import load_development
+from ktrdr.domain.strategies import parse_strategy
+from ktrdr.training.loop import train
+from ktrdr.training.problem import build_problem
 from tests.conftest import create_postgresql_database
 from tests.integration.backend import Backend, eventually
 from tests.integration.conftest import BackendFactory
@@ -16,7 +21,7 @@ from tests.integration.trainings import await_completed, begun, is_gone, lasting
 from tests.kills.server import Server
 
 OUTAGE_SECONDS = 60.0
-LONGER_THAN_THE_OUTAGE = lasting(8_000)
+NETWORKS = 3
 
 
 @pytest.fixture
@@ -24,6 +29,16 @@ def server() -> Iterator[Server]:
     one = Server()
     yield one
     one.close()
+
+
+@pytest.fixture(scope="module")
+def longer_than_the_outage() -> dict[str, Any]:
+    """A strategy whose epochs last for about 90 s on this machine: those of a short one are timed."""
+    problem = build_problem(load_development("nasdaq"), parse_strategy(lasting(20)), seed=1)
+    asked = time.perf_counter()
+    train(problem, None, lambda *_: True)
+    an_epoch = (time.perf_counter() - asked) / problem.total_epochs
+    return lasting(min(10_000, round(1.5 * OUTAGE_SECONDS / an_epoch / NETWORKS)))
 
 
 def unavailable(backend: Backend) -> bool:
@@ -40,7 +55,7 @@ def wait_out(seconds: float, *, since: float) -> None:
 
 @pytest.mark.timeout(900)
 def test_a_training_and_a_session_outlive_a_minute_without_postgresql(
-    server: Server, sqlite_backend: BackendFactory
+    server: Server, sqlite_backend: BackendFactory, longer_than_the_outage: dict[str, Any]
 ) -> None:
     """503 DATABASE_UNAVAILABLE meanwhile; no healthy worker is declared dead, both complete at attempt 1."""
     backend = sqlite_backend(
@@ -49,7 +64,7 @@ def test_a_training_and_a_session_outlive_a_minute_without_postgresql(
     backend.start()
     session, _ = backend.trigger(seed=3, strategy=SMALL)
     backend.await_status(f"{session}.training", "RUNNING")
-    training = begun(backend, LONGER_THAN_THE_OUTAGE)
+    training = begun(backend, longer_than_the_outage)
     worker = worker_of(backend, training)
     server.crash()
     crashed = time.monotonic()
@@ -66,12 +81,12 @@ def test_a_training_and_a_session_outlive_a_minute_without_postgresql(
 
 
 def test_a_backend_restarted_with_its_database_declares_no_healthy_worker_dead(
-    server: Server, sqlite_backend: BackendFactory
+    server: Server, sqlite_backend: BackendFactory, longer_than_the_outage: dict[str, Any]
 ) -> None:
     """Leases that ran out while nobody could renew them are not judged before their workers could."""
     backend = sqlite_backend(KTRDR_DATABASE_URL=create_postgresql_database(server.address))
     backend.start()
-    training = begun(backend, LONGER_THAN_THE_OUTAGE)
+    training = begun(backend, longer_than_the_outage)
     worker = worker_of(backend, training)
     server.crash()
     crashed = time.monotonic()
