@@ -26,7 +26,7 @@ from ktrdr.persistence.unit_of_work import Database
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
-CLAIM_SECONDS = 15.0  # how long a starting worker waits for the database: less than its grace period
+CLAIM_SECONDS = 60.0  # how long a starting worker waits for the database, unless it is told to end
 OUTAGE_SECONDS = 600.0  # how long a finished worker waits for a database to tell it to
 T = TypeVar("T")
 
@@ -51,9 +51,15 @@ class Claimed:
 class Recorder:
     """Owns the event loop of one worker's database thread."""
 
-    def __init__(self, connect: Callable[[], Database], artifacts: Path) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Database],
+        artifacts: Path,
+        told_to_end: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._connect = connect
         self._artifacts = artifacts
+        self._told_to_end = told_to_end
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
         self._lock = threading.Lock()
@@ -133,7 +139,7 @@ class Recorder:
             try:
                 return await self._claim_once(operation_id, owner, executor_ref)
             except DatabaseUnavailable as outage:
-                if self._loop.time() > deadline:
+                if self._loop.time() > deadline or self._told_to_end():
                     raise
                 log.warning("the claim waits for the database: %s", outage.message)
                 await asyncio.sleep(HEARTBEAT_SECONDS)

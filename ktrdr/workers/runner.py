@@ -98,7 +98,7 @@ def run_operation(
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     signal.signal(signal.SIGINT, lambda *_: terminated.set())
-    recorder = Recorder(connect, artifacts)
+    recorder = Recorder(connect, artifacts, terminated.is_set)
     recorder.start()
     try:
         claimed = recorder.claim(operation_id, socket.gethostname(), executor_ref)

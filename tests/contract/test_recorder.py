@@ -91,3 +91,13 @@ def test_a_claim_waits_for_the_database(
     assert recorder.claim("op", "host", "local:host:1:0") is not None
     recorder.close()
     assert status_of(database_url, "op") is Status.RUNNING
+
+
+def test_a_worker_that_is_told_to_end_does_not_wait_for_a_claim(tmp_path: Path) -> None:
+    """SIGTERM ends the wait for a database that can't be reached, well within the grace period."""
+    url = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+    recorder = Recorder(lambda: Database(url), tmp_path, told_to_end=lambda: True)
+    recorder.start()
+    with pytest.raises(DatabaseUnavailable):
+        recorder.claim("op", "host", "local:host:1:0")
+    recorder.close()
