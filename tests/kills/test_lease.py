@@ -40,21 +40,7 @@ def test_a_worker_that_only_its_lease_can_tell_is_failed_within_35_seconds(
     assert (failed["error_code"], failed["error_message"]) == ("WORKER_LOST", LOST)
 
 
-@pytest.mark.parametrize(
-    "adopted",
-    [
-        pytest.param(
-            False,
-            id="child",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="Dispatcher._submit skips an operation whose earlier attempt is still a child, and "
-                "counts that child's slot: a resume stays PENDING while the stopped process exists",
-            ),
-        ),
-        pytest.param(True, id="adopted"),
-    ],
-)
+@pytest.mark.parametrize("adopted", [False, True], ids=["child", "adopted"])
 def test_a_replaced_worker_that_wakes_writes_nothing_and_leaves(
     backend: Backend, database_url: str, whole_weights: str, adopted: bool
 ) -> None:
