@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -38,6 +40,9 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every look at every job
+    if os.getpid() == 1:  # in a container the kernel ignores a signal that nobody handles
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = Settings()
         check_exposure(settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -41,8 +42,9 @@ async def eventually(look: Callable[[], Awaitable[T | None]], *, within: float, 
     raise AssertionError(f"not seen within {within} s: {what}")
 
 
-async def waiting(database: Database, operation_id: str, *, epochs: int, **fields: Any) -> Operation:
-    """A PENDING training."""
+async def waiting(database: Database, *, epochs: int, **fields: Any) -> Operation:
+    """A PENDING training, under an id that no other test on this machine has."""
+    operation_id = f"training_{uuid.uuid4().hex[:12]}"
     strategy = {**SMALL, "training": {**SMALL["training"], "epochs": epochs}}
     request = {"dataset": "nasdaq", "strategy_config": strategy, "seed": 1}
     async with database.transaction() as tx:
@@ -101,9 +103,9 @@ class ExecutorContract:
     async def test_a_worker_claims_under_the_reference_that_submit_gave(
         self, executor: OperationExecutor, database: Database
     ) -> None:
-        operation = await waiting(database, "op_claims", epochs=SHORT)
+        operation = await waiting(database, epochs=SHORT)
         ref = await executor.submit(operation)
-        done = await reaches(database, "op_claims", Status.COMPLETED, Status.FAILED)
+        done = await reaches(database, operation.operation_id, Status.COMPLETED, Status.FAILED)
         assert (done.status, done.attempt, done.executor_ref) == (Status.COMPLETED, 1, ref), (
             done.error_details
         )
@@ -111,24 +113,24 @@ class ExecutorContract:
 
     async def test_one_of_two_submissions_runs(self, executor: OperationExecutor, database: Database) -> None:
         """A backend that dies between submit and its row submits again; the claim lets one through."""
-        operation = await waiting(database, "op_twice", epochs=SHORT)
+        operation = await waiting(database, epochs=SHORT)
         refs = {await executor.submit(operation), await executor.submit(operation)}
-        done = await reaches(database, "op_twice", Status.COMPLETED, Status.FAILED)
+        done = await reaches(database, operation.operation_id, Status.COMPLETED, Status.FAILED)
         assert (done.status, done.attempt) == (Status.COMPLETED, 1)
         assert sorted([await ends(executor, ref) or 0 for ref in refs]) in ([0], [0, 3])
 
     async def test_terminate_saves_a_checkpoint_and_stops(
         self, executor: OperationExecutor, database: Database
     ) -> None:
-        operation = await waiting(database, "op_term", epochs=LONG)
+        operation = await waiting(database, epochs=LONG)
         ref = await executor.submit(operation)
-        await checkpointed(database, "op_term")
+        await checkpointed(database, operation.operation_id)
         assert (await executor.look(ref)).presence is Presence.ALIVE
         await executor.terminate(ref)
-        stopped = await reaches(database, "op_term", Status.CANCELLED, within=25.0)
+        stopped = await reaches(database, operation.operation_id, Status.CANCELLED, within=25.0)
         assert stopped.error_message == GRACEFUL_SHUTDOWN
         async with database.read() as tx:
-            kept = await tx.checkpoints.get("op_term")
+            kept = await tx.checkpoints.get(operation.operation_id)
         assert kept is not None
         assert kept.checkpoint_type == "shutdown"
         await ends(executor, ref)
@@ -137,10 +139,10 @@ class ExecutorContract:
         self, executor: OperationExecutor, database: Database
     ) -> None:
         """A stopped process handles no SIGTERM."""
-        operation = await waiting(database, "op_kill", epochs=LONG)
+        operation = await waiting(database, epochs=LONG)
         ref = await executor.submit(operation)
-        await checkpointed(database, "op_kill")
-        process_of("op_kill").send_signal(signal.SIGSTOP)
+        await checkpointed(database, operation.operation_id)
+        process_of(operation.operation_id).send_signal(signal.SIGSTOP)
         await executor.kill(ref)
         await ends(executor, ref, within=40.0)
 
@@ -148,22 +150,22 @@ class ExecutorContract:
         self, executor: OperationExecutor, database: Database
     ) -> None:
         """137 is what a worker that ran out of memory leaves too."""
-        operation = await waiting(database, "op_killed", epochs=LONG)
+        operation = await waiting(database, epochs=LONG)
         ref = await executor.submit(operation)
-        await checkpointed(database, "op_killed")
-        process_of("op_killed").send_signal(signal.SIGKILL)
+        await checkpointed(database, operation.operation_id)
+        process_of(operation.operation_id).send_signal(signal.SIGKILL)
         assert await ends(executor, ref) == KILLED
 
     async def test_a_worker_that_has_nothing_to_claim_leaves(
         self, executor: OperationExecutor, database: Database
     ) -> None:
-        operation = await waiting(database, "op_gone", epochs=SHORT)
+        operation = await waiting(database, epochs=SHORT)
         async with database.transaction() as tx:
-            assert await tx.operations.cancel_pending("op_gone")
+            assert await tx.operations.cancel_pending(operation.operation_id)
         assert await ends(executor, await executor.submit(operation)) == 3
         said = await executor.log(operation, 10_000)
         assert said is not None
-        assert "op_gone is not PENDING" in said
+        assert f"{operation.operation_id} is not PENDING" in said
 
     async def test_a_stranger_is_not_alive(self, executor: OperationExecutor) -> None:
         """A reference of another kind of engine, or one that this engine never gave."""
@@ -172,12 +174,12 @@ class ExecutorContract:
         assert (await executor.look(never)).presence in (Presence.ABSENT, Presence.ENDED)
 
     async def test_cpus_are_threads(self, executor: OperationExecutor, database: Database) -> None:
-        operation = await waiting(database, "op_wide", epochs=LONG, resources=Resources(num_cpus=2))
+        operation = await waiting(database, epochs=LONG, resources=Resources(num_cpus=2))
         ref = await executor.submit(operation)
-        await reaches(database, "op_wide", Status.RUNNING)
-        assert process_of("op_wide").environ()["OMP_NUM_THREADS"] == "2"
+        await reaches(database, operation.operation_id, Status.RUNNING)
+        assert process_of(operation.operation_id).environ()["OMP_NUM_THREADS"] == "2"
         await executor.terminate(ref)
         await ends(executor, ref)
 
     async def test_what_never_ran_has_no_log(self, executor: OperationExecutor, database: Database) -> None:
-        assert await executor.log(await waiting(database, "op_silent", epochs=SHORT), 1000) is None
+        assert await executor.log(await waiting(database, epochs=SHORT), 1000) is None

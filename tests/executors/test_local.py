@@ -30,7 +30,7 @@ async def test_a_predecessors_worker_is_known_by_pid_and_start_time(
     executor: LocalExecutor, tmp_path: Path, database: Database
 ) -> None:
     """A backend that did not start it sees it live and end, though not how it ended."""
-    ref = await executor.submit(await waiting(database, "op_adopted", epochs=9_000))
+    ref = await executor.submit(await waiting(database, epochs=9_000))
     successor = LocalExecutor(tmp_path / "logs", {}, slots=1)
     assert (await successor.look(ref)).presence is Presence.ALIVE
     await successor.kill(ref)
@@ -45,7 +45,7 @@ async def test_a_predecessors_worker_is_known_by_pid_and_start_time(
 async def test_what_cannot_be_started_says_why(
     executor: LocalExecutor, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operation = await waiting(database, "op_1", epochs=1)
+    operation = await waiting(database, epochs=1)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(StepFailed, match="No such file"):
         await executor.submit(operation)
@@ -53,7 +53,7 @@ async def test_what_cannot_be_started_says_why(
 
 @pytest.mark.anyio
 async def test_there_are_no_gpus_here(executor: LocalExecutor, database: Database) -> None:
-    operation = await waiting(database, "op_1", epochs=1, resources=Resources(num_gpus=1.0))
+    operation = await waiting(database, epochs=1, resources=Resources(num_gpus=1.0))
     with pytest.raises(StepFailed) as refused:
         await executor.submit(operation)
     assert refused.value.step_code == "RESOURCES_UNAVAILABLE"

@@ -47,9 +47,9 @@ class TestRayExecutor(ExecutorContract):
 
 async def test_a_lost_answer_does_not_lose_the_job(executor: RayExecutor, database: Database) -> None:
     """Ray takes a name once: submitting the same queueing again finds the job that is there."""
-    operation = await waiting(database, "op_lost", epochs=2)
+    operation = await waiting(database, epochs=2)
     assert await executor.submit(operation) == await executor.submit(operation)
-    done = await reaches(database, "op_lost", Status.COMPLETED, Status.FAILED)
+    done = await reaches(database, operation.operation_id, Status.COMPLETED, Status.FAILED)
     assert (done.status, done.attempt) == (Status.COMPLETED, 1)
 
 
@@ -60,16 +60,16 @@ async def test_a_job_that_cannot_begin_fails_with_its_log(
     broken = {**environment, "PYTHONPATH": "/nowhere", "KTRDR_PORT": "no number"}
     executor = RayExecutor(cluster.address, cluster.token, logs=tmp_path / "logs", environment=broken)
     dispatcher = Dispatcher(database, executor, grace_seconds=25.0, wait_seconds=0.0)
-    await waiting(database, "op_broken", epochs=2)
+    operation = await waiting(database, epochs=2)
     await dispatcher.tick()
 
     async def failed() -> bool:
         await dispatcher.tick()
         async with database.read() as tx:
-            return (await tx.operations.get("op_broken")).status is Status.FAILED
+            return (await tx.operations.get(operation.operation_id)).status is Status.FAILED
 
     await eventually(failed, within=60.0, what="FAILED")
-    found = await reaches(database, "op_broken", Status.FAILED)
+    found = await reaches(database, operation.operation_id, Status.FAILED)
     assert found.error_code == "WORKER_START_FAILED"
     assert found.error_details is not None
     assert found.error_details["exit_status"] == 1
@@ -82,7 +82,7 @@ async def test_a_wrong_token_is_refused_at_once(
 ) -> None:
     for token in (None, "not-the-token"):
         executor = RayExecutor(cluster.address, token, logs=tmp_path, environment={})
-        operation = await waiting(database, "op_token", epochs=2)
+        operation = await waiting(database, epochs=2)
         with pytest.raises(StepFailed) as refused:
             await executor.submit(operation)
         assert refused.value.step_code == "EXECUTOR_UNAUTHORIZED"
@@ -95,16 +95,18 @@ async def test_an_unreachable_cluster_is_waited_for_and_then_named(
     database: Database, tmp_path: Path
 ) -> None:
     executor = RayExecutor(f"http://127.0.0.1:{free_ports(1)[0]}", None, logs=tmp_path, environment={})
-    operation = await waiting(database, "op_far", epochs=2)
+    operation = await waiting(database, epochs=2)
     with pytest.raises(ExecutorUnavailable, match="KTRDR_RAY_ADDRESS"):
         await executor.submit(operation)
     assert (await executor.look("ray:anything")).presence is Presence.UNKNOWN
     patient = Dispatcher(database, executor, grace_seconds=25.0, wait_seconds=60.0)
     await patient.tick()
-    assert (await reaches(database, "op_far", Status.PENDING)).error_code is None
+    assert (await reaches(database, operation.operation_id, Status.PENDING)).error_code is None
     impatient = Dispatcher(database, executor, grace_seconds=25.0, wait_seconds=0.0)
     await impatient.tick()
-    assert (await reaches(database, "op_far", Status.FAILED)).error_code == "EXECUTOR_UNAVAILABLE"
+    assert (
+        await reaches(database, operation.operation_id, Status.FAILED)
+    ).error_code == "EXECUTOR_UNAVAILABLE"
     await executor.close()
 
 
@@ -115,7 +117,7 @@ async def test_a_job_that_is_queued_too_long_fails(
     hasty = RayCluster(RAY_JOB_START_TIMEOUT_SECONDS="3")
     try:
         executor = RayExecutor(hasty.address, hasty.token, logs=tmp_path, environment=environment)
-        operation = await waiting(database, "op_gpu", epochs=LONG, resources=Resources(num_gpus=1.0))
+        operation = await waiting(database, epochs=LONG, resources=Resources(num_gpus=1.0))
         ref = await executor.submit(operation)
         assert (await executor.look(ref)).presence is Presence.ALIVE
         await ends(executor, ref)
