@@ -106,6 +106,8 @@ class LocalExecutor:
         if ref in self._exits:
             status = self._exits[ref]
             return Sighting(Presence.ENDED, 128 - status if status < 0 else status)
+        if ref in self._children:  # one that dies right now is a zombie first: its exit is for the next look
+            return ALIVE
         if not ref.startswith("local:"):
             return ABSENT
         alive = is_alive(ref)
