@@ -16,6 +16,12 @@ from tests.executors.contract import ExecutorContract, ends, waiting
 
 
 @pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """An engine knows no database; the workers' own tests run on both."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'ktrdr.db'}"
+
+
+@pytest.fixture
 def executor(tmp_path: Path, database_url: str) -> LocalExecutor:
     environment = {"KTRDR_HOME": str(tmp_path), "KTRDR_DATABASE_URL": database_url}
     return LocalExecutor(tmp_path / "logs", environment, slots=4)

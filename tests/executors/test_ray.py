@@ -27,6 +27,12 @@ def cluster() -> Iterator[RayCluster]:
 
 
 @pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """An engine knows no database; sessions on Ray are tested on both."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'ktrdr.db'}"
+
+
+@pytest.fixture
 def environment(tmp_path: Path, database_url: str) -> dict[str, str]:
     """What a job is told; these databases have no password."""
     return {"KTRDR_HOME": str(tmp_path), "KTRDR_DATABASE_URL": database_url}
