@@ -73,11 +73,14 @@ def show(operation_id: OperationId, json: Json = False) -> None:
         return
     names = ("operation_id", "operation_type", "status", "attempt", "error_code", "error_message")
     shown = {name: one[name] for name in (*names, "created_at", "started_at", "completed_at")}
+    details = one["error_details"] or {}
+    if details.get("exit_status") is not None:
+        shown["error_code"] = f"{one['error_code']} (exit status {details['exit_status']})"
     message = one["progress"]["message"] or _progress(one)
     pairs({**shown, "progress": message, "checkpoint": _checkpoint(one["checkpoint"])})
-    if (one["error_details"] or {}).get("log"):
+    if details.get("log"):
         console.print(f"\nThe end of its log (all of it: ktrdr operations log {escape(operation_id)})")
-        console.print(escape(printable(one["error_details"]["log"].rstrip())), soft_wrap=True)
+        console.print(escape(printable(details["log"].rstrip())), soft_wrap=True)
     if one["resumable"]:
         console.print(f"\nGo on: ktrdr operations resume {escape(operation_id)}", soft_wrap=True)
 

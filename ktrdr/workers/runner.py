@@ -106,7 +106,11 @@ def run_operation(
             log.warning("%s is not PENDING in this database: another has it, or it has ended", operation_id)
             return 3
         run = _Run(claimed.operation, claimed.checkpoint, artifacts, recorder, terminated)
-        return _execute(run, job_of)
+        kept = "no checkpoint" if claimed.checkpoint is None else f"checkpoint {claimed.checkpoint.sequence}"
+        log.info("%s: attempt %d begins as %s, %s", operation_id, run.operation.attempt, executor_ref, kept)
+        status = _execute(run, job_of)
+        log.info("%s: attempt %d ends with status %d", operation_id, run.operation.attempt, status)
+        return status
     finally:
         recorder.close()
 

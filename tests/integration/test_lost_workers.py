@@ -60,6 +60,7 @@ def test_a_killed_worker_leaves_its_exit_and_its_log(backend: Backend) -> None:
     assert failed["error_code"] == "WORKER_KILLED"
     assert failed["error_message"] == "Worker became unavailable - checkpoint available for resume"
     assert failed["error_details"]["exit_status"] == 137
+    assert f"{operation_id}: attempt 1 begins" in failed["error_details"]["log"]
     assert failed["resumable"]
 
 

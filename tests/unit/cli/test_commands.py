@@ -172,6 +172,7 @@ def test_a_failed_operation_shows_the_end_of_its_log(whole: Answers, ktrdr: Ktrd
     whole.give("GET /operations/research_1", OPERATION | {"error_details": details})
     status, out, _ = ktrdr("operations", "show", "research_1")
     assert (status, "ImportError: [/red] libtorch" in out) == (0, True)
+    assert "BACKEND_RESTARTED (exit status 1)" in out
     assert "ktrdr operations log research_1" in out
 
 
