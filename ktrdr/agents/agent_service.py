@@ -45,6 +45,7 @@ class SessionView:
     session: AgentSession
     operation: Operation
     children: tuple[Operation, ...]
+    queue_positions: Mapping[str, int]
     training_checkpoint_epoch: int | None
 
 
@@ -129,9 +130,10 @@ class AgentService:
             session = await tx.sessions.get(session_id)
             operation = await tx.operations.get(session.operation_id)
             children = await tx.operations.list(parent=session.operation_id)
+            positions = await tx.queue.positions([child.operation_id for child in children])
             epoch = await training_epoch(tx, session)
         ordered = tuple(sorted(children, key=lambda child: child.created_at))
-        return SessionView(session, operation, ordered, epoch)
+        return SessionView(session, operation, ordered, positions, epoch)
 
     async def history(self, limit: int) -> list[SessionView]:
         """Sessions, newest first."""

@@ -218,10 +218,11 @@ class ChildData(Wire):
     attempt: int
     error_message: str | None
     executor_ref: str | None
+    queue_position: int | None
     progress: ProgressData
 
     @classmethod
-    def of(cls, one: Operation) -> ChildData:
+    def of(cls, one: Operation, queue_position: int | None) -> ChildData:
         return cls(
             operation_id=one.operation_id,
             operation_type=one.operation_type.value,
@@ -229,6 +230,7 @@ class ChildData(Wire):
             attempt=one.attempt,
             error_message=one.error_message,
             executor_ref=one.executor_ref,
+            queue_position=queue_position,
             progress=ProgressData.of(one.progress),
         )
 
@@ -255,7 +257,9 @@ class StatusData(Wire):
             status=view.operation.status.value,
             error_message=view.operation.error_message,
             progress=ProgressData.of(view.operation.progress),
-            children=[ChildData.of(child) for child in view.children],
+            children=[
+                ChildData.of(child, view.queue_positions.get(child.operation_id)) for child in view.children
+            ],
             training_checkpoint_epoch=view.training_checkpoint_epoch,
         )
 

@@ -128,6 +128,8 @@ class Dispatcher:
         async with self._database.read() as tx:
             waiting = await tx.queue.waiting(BATCH)
             held = [*await tx.queue.running(), *await tx.queue.starting()] if waiting else []
+        if not waiting:
+            self._unavailable_since = None  # whoever comes next is given the whole time to wait
         slots = self._executor.slots
         taken = sum(self._size(one) for one in held if self._executor.holds(one.executor_ref or ""))
         for operation in waiting:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from ktrdr.persistence import migrations
 from ktrdr.persistence.migrations import HEAD
@@ -54,3 +55,32 @@ async def test_migrating_twice_changes_nothing(database: Database) -> None:
     await database.migrate()
     async with database.read() as tx:
         assert await tx.operations.list() == []
+
+
+async def test_rows_of_the_first_schema_keep_their_turn(database_url: str, anyio_backend: str) -> None:
+    """An upgrade finds operations that wait: first come, first served still means when they came."""
+
+    def first(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+
+    database = Database(database_url)
+    async with database.transaction() as tx:
+        await tx.connection.run_sync(first)
+        for name, created in (("op_2", 200.0), ("op_1", 100.0)):
+            await tx.connection.execute(
+                text(
+                    "INSERT INTO operations (operation_id, operation_type, status, is_backend_local, request,"
+                    " attempt, progress_percent, progress_message, created_at, updated_at)"
+                    " VALUES (:name, 'training', 'PENDING', false, '{}', 0, 0, '', :created, :created)"
+                ),
+                {"name": name, "created": created},
+            )
+    await database.migrate()
+    async with database.read() as tx:
+        waiting = await tx.queue.waiting(10)
+        assert [(one.operation_id, one.queued_at) for one in waiting] == [("op_1", 100.0), ("op_2", 200.0)]
+        assert await tx.queue.positions(["op_2"]) == {"op_2": 2}
+    await database.close()

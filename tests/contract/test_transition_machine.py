@@ -65,6 +65,12 @@ class Machine(RuleBasedStateMachine):
         done = self._do(lambda tx: tx.orphans.fail(self._id, attempt, "WORKER_LOST"))
         self._expect(Event.ORPHAN, done, allowed=behind == 0)
 
+    @rule(behind=BEHIND)
+    def cancel_killed(self, behind: int) -> None:
+        attempt = self.attempt - behind
+        done = self._do(lambda tx: tx.orphans.cancel_killed(self._id, attempt))
+        self._expect(Event.CANCEL, done, allowed=behind == 0 and self.status is Status.RUNNING)
+
     @rule()
     def requeue(self) -> None:
         self._expect(Event.RESUME, self._do(lambda tx: tx.operations.requeue(self._id, None)))
