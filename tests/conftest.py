@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,11 +17,17 @@ from ktrdr.persistence.unit_of_work import Database
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server that lives as long as the test session; it listens on a socket file."""
-    server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+def postgresql() -> Iterator[str]:
+    """The address of a server that lives as long as the test session; it listens on a socket file.
+
+    Its directory is no temporary one of pytest's: under root the server runs as another user, whom the
+    next test session would lock out.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="ktrdr-pg-"))
+    server = get_server(directory / "data", cleanup_mode="stop")
     yield server.get_uri()
     server.cleanup()
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

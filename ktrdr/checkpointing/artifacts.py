@@ -83,6 +83,11 @@ def delete_older(root: Path, operation_id: str, keep: Manifest) -> None:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
+def delete_all(root: Path, operation_id: str) -> None:
+    """Remove every generation of an operation: it is complete, and its row points at none."""
+    shutil.rmtree(root / operation_id, ignore_errors=True)
+
+
 def _modified(entry: Path) -> float:
     try:
         return entry.stat().st_mtime_ns

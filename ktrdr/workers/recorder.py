@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ktrdr.checkpointing.artifacts import delete_older, verify_artifacts
+from ktrdr.checkpointing.artifacts import delete_all, delete_older, verify_artifacts
 from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.errors import DatabaseUnavailable
@@ -85,6 +85,7 @@ class Recorder:
         claimed = self._call(self._claim(operation_id, owner, executor_ref))
         if claimed is not None:
             self._operation = claimed.operation
+            self._progress = claimed.operation.progress  # shown until this attempt has its own
         return claimed
 
     def begin(self, fingerprint: Fingerprint) -> None:
@@ -245,6 +246,8 @@ class Recorder:
             done = await tx.operations.finish(operation.operation_id, operation.attempt, event, **outcome)
             if done and event is Event.COMPLETE:
                 await tx.checkpoints.delete(operation.operation_id)
+        if done and event is Event.COMPLETE:
+            delete_all(self._artifacts, operation.operation_id)
         return done
 
     def _shown(self) -> Progress:

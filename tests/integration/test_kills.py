@@ -82,6 +82,7 @@ def test_a_training_that_ends_while_the_backend_is_down_keeps_its_result(
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error_message"]
     assert done["result"]["weights_sha256"] == whole_weights
     assert done["checkpoint"] is None, "the checkpoint is deleted with COMPLETED"
+    assert not (backend.home / "artifacts" / training).exists(), "and so are its files"
 
 
 def test_a_cancel_is_obeyed_within_1_5_seconds(backend: Backend) -> None:
@@ -111,6 +112,8 @@ def test_sigterm_lets_a_worker_save_and_leave(backend: Backend, whole_weights: s
     )
     assert stopped["checkpoint"]["checkpoint_type"] == "shutdown"
     assert backend.resume(training).status_code == 200
+    running = backend.await_status(training, "RUNNING")
+    assert running["progress"]["percent"] > 0, "it shows where it stood until it has an epoch of its own"
     await_epoch(backend, training, after=stopped["checkpoint"]["epoch"])
     done = await_completed(backend, training)
     assert done["attempt"] == 2
