@@ -10,13 +10,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.fingerprints import sha256_of
-from ktrdr.domain.grammar.checking import VERSION_2, check, is_version_2
+from ktrdr.domain.grammar.checking import MAX_FAULTS, VERSION_2, check, is_version_2
 from ktrdr.domain.grammar.consistency import as_mapping, output_faults
 from ktrdr.domain.grammar.faults import Fault, choices, model_at, nearest, uncovered, unknown
 from ktrdr.domain.grammar.indicators import (
@@ -300,11 +301,11 @@ def refusals(config: Mapping[str, Any]) -> list[Fault]:
 def _run_today(config: Any) -> tuple[Strategy | None, list[Fault]]:
     if not isinstance(config, Mapping):
         return None, [{"path": "", "message": f"a strategy is a mapping, not {type(config).__name__}"}]
-    errors = list(_dangling(config))
+    errors = list(islice(_dangling(config), MAX_FAULTS))
     try:
         strategy = Strategy.model_validate(config)
     except ValidationError as invalid:
-        return None, [_described(error) for error in invalid.errors()] + errors
+        return None, [_described(one) for one in islice(invalid.errors(), MAX_FAULTS)] + errors
     return strategy, errors
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ktrdr.domain.grammar.checking import check, warnings_of
+from ktrdr.domain.grammar.checking import MAX_FAULTS, check, warnings_of
 from ktrdr.domain.grammar.faults import Fault, uncovered
 from ktrdr.domain.grammar.reading import line_of, read_strategy
 from ktrdr.domain.strategies import LATER, refusals
@@ -45,7 +45,8 @@ def report_on(
     errors = [*unreadable, *errors]
     whole = config if isinstance(config, Mapping) else None
     waiting: list[Fault] = []
-    if whole is not None and not any(one["path"] == "version" for one in errors):
+    told_all = len(errors) < MAX_FAULTS and not any(one["path"] == "version" for one in errors)
+    if whole is not None and told_all:
         waiting = [_as_waiting(one) for one in uncovered(refusals(whole), errors)]
     name = (whole or {}).get("name")
     return StrategyReport(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from ktrdr.agents.designers.grammar_space import OSCILLATORS
 from ktrdr.data.bars import load_development
 from ktrdr.data.features import compute_features
 from ktrdr.domain.errors import InvalidInput
-from ktrdr.domain.grammar.checking import check, warnings_of
+from ktrdr.domain.grammar.checking import MAX_FAULTS, check, warnings_of
 from ktrdr.domain.grammar.indicators import CATALOGUE, INDICATORS, SHORTEST
 from ktrdr.domain.grammar.schema import json_schema
 from ktrdr.domain.grammar.template import template
@@ -296,3 +297,16 @@ def test_nothing_in_any_place_breaks_the_check(value: Any) -> None:
             part = part[key]
         part[place[-1]] = value
         json.dumps([report_on(config).errors, report_on(config).not_yet], allow_nan=False)
+
+
+def test_a_strategy_of_mistakes_alone_is_answered_soon() -> None:
+    """What one request may carry is answered within what a client waits."""
+    config = whole() | {"indicators": {f"i{n}": {"type": "rsl"} for n in range(20_000)}}
+    config["nn_inputs"] = [{"raw_indicator": f"z{n}"} for n in range(20_000)]
+    began = time.monotonic()
+    report = report_on(config)
+    with pytest.raises(InvalidInput):
+        parse_strategy(config)
+    assert MAX_FAULTS <= len(report.errors) <= 2 * MAX_FAULTS
+    assert report.not_yet == ()
+    assert time.monotonic() - began < 15.0
