@@ -20,7 +20,7 @@ from ktrdr.domain.grammar.template import template
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.domain.strategy_files import report_on, report_on_text
 from tests.integration.strategies import SMALL
-from tests.unit.grammar.test_stability import EXAMPLE, designed
+from tests.unit.grammar.test_stability import EXAMPLE, designed, places
 from tests.unit.grammar.whole import TEXT, changed, whole
 
 MULTI = {"mode": "multi_timeframe", "list": ["5m", "1h"], "base_timeframe": "1h"}
@@ -271,8 +271,8 @@ def test_the_schema_is_a_schema_and_refuses_what_is_misspelt() -> None:
         {"indicators__rsi_14__perod": 3},
         {"model__type": "lsmt"},
     ]
-    for places in misspelt:
-        assert list(Draft202012Validator(schema).iter_errors(changed(**places))) != []
+    for changes in misspelt:
+        assert list(Draft202012Validator(schema).iter_errors(changed(**changes))) != []
 
 
 def test_the_catalogue_holds_what_is_computed_and_what_the_designer_uses() -> None:
@@ -284,11 +284,6 @@ def test_the_catalogue_holds_what_is_computed_and_what_the_designer_uses() -> No
 @pytest.mark.parametrize("value", [None, 3, "x", [], {}, [[]], {"a": {}}, float("nan"), [1, 2], True])
 def test_nothing_in_any_place_breaks_the_check(value: Any) -> None:
     """It answers with faults, whatever stands where a part is expected."""
-
-    def places(part: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        listed = part if isinstance(part, list) else []
-        items: list[tuple[Any, Any]] = list(part.items() if isinstance(part, dict) else enumerate(listed))
-        return [path, *(place for key, one in items for place in places(one, (*path, key)))]
 
     for place in places(whole())[1:]:
         config: Any = whole()
