@@ -77,6 +77,11 @@ class Settings(BaseSettings):
         return self.home / "logs"
 
     @property
+    def strategies(self) -> Path:
+        """Strategy files of the user; only ever read."""
+        return self.home / "strategies"
+
+    @property
     def thresholds(self) -> GateThresholds:
         return GateThresholds(
             min_balanced_accuracy=self.gate_min_balanced_accuracy,

@@ -11,7 +11,7 @@ from ktrdr import __version__
 from ktrdr.api import errors
 from ktrdr.api.bootstrap import Backend
 from ktrdr.api.guard import Guard
-from ktrdr.api.routes import agent, checkpoints, following, health, jobs, operations
+from ktrdr.api.routes import agent, checkpoints, following, health, jobs, operations, strategies
 from ktrdr.api.schemas import Failure
 
 PREFIX = "/api/v1"
@@ -28,6 +28,7 @@ def create_app(backend: Backend) -> ASGIApp:
         following.router(backend.operations, backend.closing),
         checkpoints.router(backend.checkpoints),
         jobs.router(backend.operations),
+        strategies.router(backend.strategies),
         health.router(backend.database),
     ):
         app.include_router(router, prefix=PREFIX)

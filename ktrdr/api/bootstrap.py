@@ -16,6 +16,7 @@ from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
+from ktrdr.api.services.strategies_service import StrategiesService
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
@@ -62,6 +63,7 @@ class Backend:
             wake=self.wake,
         )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
+        self.strategies = StrategiesService(settings.strategies)
 
     def wake(self) -> None:
         self.supervisor.wake()

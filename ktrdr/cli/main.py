@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ktrdr import __version__
-from ktrdr.cli import checkpoints, operations, research
+from ktrdr.cli import checkpoints, operations, research, strategies
 
 app = typer.Typer(
     name="ktrdr",
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(research.app, name="research")
 app.add_typer(operations.app, name="operations")
 app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(strategies.app, name="strategies")
 
 
 def _version(asked: bool) -> None:

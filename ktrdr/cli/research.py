@@ -20,7 +20,7 @@ def start(
     ] = "",
     seed: Annotated[int | None, typer.Option(help="Same seed, same research.")] = None,
     dataset: Annotated[str, typer.Option(help="Data set.")] = "nasdaq",
-    strategy: Annotated[Path | None, typer.Option(help="A strategy as JSON; skips the design.")] = None,
+    strategy: Annotated[Path | None, typer.Option(help="A strategy, YAML or JSON; skips the design.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     json: Json = False,
 ) -> None:
@@ -34,9 +34,9 @@ def start(
         "brief": brief,
         "seed": seed,
     }
-    if strategy is not None:
-        body["strategy"] = _strategy(strategy)
     client = Client()
+    if strategy is not None:
+        body["strategy"] = _strategy(client, strategy)
     started = client.post("/agent/trigger", body)
     if json and not watch:
         as_json(started)
@@ -111,10 +111,19 @@ def _known(client: Any, session_id: int | None) -> Any:
     return found
 
 
-def _strategy(path: Path) -> Any:
-    """A strategy file; the backend judges what is in it."""
+def _strategy(client: Any, path: Path) -> Any:
+    """A strategy file; the backend judges what is in it, and reads YAML, so that lines are named."""
     import json
 
+    from ktrdr.cli.strategies import checked, faults
+
+    if path.suffix.lower() in (".yaml", ".yml"):
+        report = checked(client, path)
+        refused = [*report["errors"], *report["not_yet"]]
+        if refused:
+            faults(str(path), refused, err=True)
+            raise typer.Exit(1)
+        return report["strategy"]
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

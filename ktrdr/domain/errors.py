@@ -5,6 +5,7 @@ KtrdrError
 │   ├── OperationNotFound        OPERATION_NOT_FOUND
 │   ├── SessionNotFound          SESSION_NOT_FOUND
 │   ├── LogNotFound              LOG_NOT_FOUND
+│   ├── StrategyNotFound         STRATEGY_NOT_FOUND
 │   └── CheckpointNotFound       CHECKPOINT_NOT_FOUND
 ├── Conflict
 │   ├── OperationNotResumable    OPERATION_NOT_RESUMABLE
@@ -86,6 +87,17 @@ class LogNotFound(NotFound):
             f"Operation '{operation_id}' has no worker log: no worker was started for it yet, or it runs "
             "in the backend itself.",
             {"operation_id": operation_id},
+        )
+
+
+class StrategyNotFound(NotFound):
+    code = "STRATEGY_NOT_FOUND"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        there = ", ".join(known[:20]) or "none yet"
+        super().__init__(
+            f"There is no strategy file '{name}.yaml' in the home's strategies folder. There: {there}.",
+            {"name": name},
         )
 
 

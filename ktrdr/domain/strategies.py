@@ -6,40 +6,47 @@ nothing is dropped in silence. All errors of a strategy are reported at once.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Annotated, Any, Literal, Self, get_args
+from itertools import islice
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.fingerprints import sha256_of
+from ktrdr.domain.grammar.checking import MAX_FAULTS, VERSION_2, check, is_version_2
+from ktrdr.domain.grammar.consistency import as_mapping, output_faults
+from ktrdr.domain.grammar.faults import Fault, choices, model_at, nearest, uncovered, unknown
+from ktrdr.domain.grammar.indicators import (
+    ALIASES,
+    CATALOGUE,
+    FROM_ONE,
+    INDICATORS,
+    SHORTEST,
+    kind_of,
+    parameter_faults,
+)
 from ktrdr.domain.market import DATASETS
+
+__all__ = [
+    "FROM_ONE",
+    "INDICATORS",
+    "SHORTEST",
+    "Indicator",
+    "Membership",
+    "Strategy",
+    "parse_strategy",
+    "refusals",
+    "split_reference",
+    "strategy_sha256",
+]
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_ -]*$")]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
 
-# type → (parameters with defaults, outputs; the first output is the one without a dot).
-INDICATORS: Mapping[str, tuple[Mapping[str, int | float], tuple[str, ...]]] = {
-    "rsi": ({"period": 14}, ("value",)),
-    "roc": ({"period": 10}, ("value",)),
-    "adx": ({"period": 14}, ("value",)),
-    "cci": ({"period": 20}, ("value",)),
-    "williamsr": ({"period": 14}, ("value",)),
-    "mfi": ({"period": 14}, ("value",)),
-    "ema": ({"period": 20}, ("value",)),
-    "sma": ({"period": 20}, ("value",)),
-    "atr": ({"period": 14}, ("value",)),
-    "macd": ({"fast_period": 12, "slow_period": 26, "signal_period": 9}, ("line", "signal", "histogram")),
-    "stochastic": ({"k_period": 14, "d_period": 3, "smooth_k": 3}, ("k", "d")),
-    "bollinger": ({"period": 20, "multiplier": 2.0}, ("upper", "middle", "lower")),
-}
-ALIASES = {"fast": "fast_period", "slow": "slow_period", "signal": "signal_period"}
-SHORTEST: Mapping[str, int] = {"period": 2, "fast_period": 2, "slow_period": 2}  # what TA-Lib takes; else 1
-FROM_ONE = ("roc", "atr")  # a period of 1 is meaningful here
 # Parts of grammar 3.0 that are refused by name: keys by their parent's path, values by their own.
 LATER_KEYS: Mapping[str, str] = {
     "": "scope context_data deployment",
@@ -51,7 +58,7 @@ LATER_KEYS: Mapping[str, str] = {
     "training": "gradient_clip lr_scheduler early_stopping data_split validation_split focal_gamma "
     "huber_delta",
     "training.labels": "zigzag_threshold label_lookahead pt_multiplier sl_multiplier max_holding_period "
-    "vol_span vol_method",
+    "vol_span vol_method profit_target_atr stop_loss_atr max_holding_bars atr_period",
 }
 LATER_VALUES: Mapping[str, tuple[str, ...]] = {
     "training_data.symbols.mode": ("multi_symbol",),
@@ -77,7 +84,7 @@ class Symbols(_Part):
     def _known(self) -> Self:
         symbols = [spec.symbol for spec in DATASETS.values()]
         if self.symbol not in symbols:
-            raise ValueError(f"there is no data for symbol '{self.symbol}'{_nearest(self.symbol, symbols)}")
+            raise ValueError(f"there is no data for symbol '{self.symbol}'{nearest(self.symbol, symbols)}")
         return self
 
 
@@ -116,10 +123,14 @@ class Indicator(_Part):
     def _gather(cls, value: Any) -> Any:
         if not isinstance(value, Mapping) or "type" not in value:
             raise ValueError("an indicator is a mapping with a type")
-        kind = str(value["type"]).lower()
+        kind = kind_of(value["type"])
+        if kind in CATALOGUE and kind not in INDICATORS:
+            raise ValueError(f"indicator type '{kind}' {LATER}; allowed: {', '.join(INDICATORS)}")
         if kind not in INDICATORS:
-            raise ValueError(f"unknown indicator type '{value['type']}'{_nearest(kind, INDICATORS)}")
+            raise ValueError(f"unknown indicator type '{value['type']}'{nearest(kind, INDICATORS)}")
         defaults = INDICATORS[kind][0]
+        if "data_source" in value:
+            raise ValueError(f"data_source {LATER}")
         given: dict[str, Any] = {
             ALIASES.get(str(k), str(k)): v
             for k, v in value.items()
@@ -129,7 +140,7 @@ class Indicator(_Part):
         if not isinstance(nested, Mapping):
             raise ValueError("parameters is a mapping from name to number")
         given |= nested
-        wrong = [fault for name, number in given.items() for fault in _faults(kind, name, number)]
+        wrong = [fault for name, number in given.items() for fault in parameter_faults(kind, name, number)]
         whole = {**defaults, **given}
         if not wrong and kind == "macd" and whole["fast_period"] >= whole["slow_period"]:
             wrong = [f"fast_period {whole['fast_period']} is not below slow_period {whole['slow_period']}"]
@@ -267,23 +278,35 @@ class Strategy(_Part):
 
 
 def parse_strategy(config: Mapping[str, Any]) -> Strategy:
-    """The strategy, or InvalidInput with every error: path, message, and what was found."""
-    if not isinstance(config, Mapping):
-        raise _invalid([{"path": "", "message": f"a strategy is a mapping, not {type(config).__name__}"}])
-    if str(config.get("version", "")).startswith("2") or isinstance(config.get("indicators"), list):
+    """The strategy, or InvalidInput with every error: path, message, and what was found.
+
+    What is run is a part of the grammar; an error of either refuses the strategy.
+    """
+    if isinstance(config, Mapping) and is_version_2(config):
         raise InvalidInput(
-            "This is a version 2 strategy. In version 3 indicators are a mapping from id to definition, "
-            "fuzzy sets name their indicator, and nn_inputs lists what the network sees.",
-            {"errors": [{"path": "version", "message": "version 2 is not read any more"}]},
+            VERSION_2, {"errors": [{"path": "version", "message": "version 2 is not read any more"}]}
         )
-    errors = list(_dangling(config))
+    strategy, errors = _run_today(config)
+    errors += uncovered(check(config)[1], errors)
+    if errors or strategy is None:
+        raise _invalid(errors)
+    return strategy
+
+
+def refusals(config: Mapping[str, Any]) -> list[Fault]:
+    """What this version does not run of a strategy that may be valid in the whole grammar."""
+    return _run_today(config)[1]
+
+
+def _run_today(config: Any) -> tuple[Strategy | None, list[Fault]]:
+    if not isinstance(config, Mapping):
+        return None, [{"path": "", "message": f"a strategy is a mapping, not {type(config).__name__}"}]
+    errors = list(islice(_dangling(config), MAX_FAULTS))
     try:
         strategy = Strategy.model_validate(config)
     except ValidationError as invalid:
-        raise _invalid([_described(error) for error in invalid.errors()] + errors) from invalid
-    if errors:
-        raise _invalid(errors)
-    return strategy
+        return None, [_described(one) for one in islice(invalid.errors(), MAX_FAULTS)] + errors
+    return strategy, errors
 
 
 def strategy_sha256(strategy: Strategy) -> str:
@@ -297,63 +320,19 @@ def split_reference(reference: str) -> tuple[str, str | None]:
     return name, output or None
 
 
-def _faults(kind: str, name: str, number: Any) -> Iterator[str]:
-    """What is wrong with one parameter of an indicator."""
-    defaults = INDICATORS[kind][0]
-    if name not in defaults:
-        yield f"{kind} has no parameter '{name}'{_nearest(name, defaults)}"
-    elif isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 1000:
-        yield f"{name} is a number above 0 and up to 1000, not {number!r}"
-    elif isinstance(defaults[name], int) and not isinstance(number, int):
-        yield f"{name} is a whole number of bars, not {number!r}"
-    elif kind not in FROM_ONE and number < SHORTEST.get(name, 0):
-        yield f"{name} of {kind} is at least {SHORTEST[name]}, not {number}"
-
-
-def _dangling(config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _dangling(config: Mapping[str, Any]) -> Iterator[Fault]:
     """References to nothing. Reads the raw mapping, so that other errors do not hide them."""
-    indicators, sets = _mapping(config.get("indicators")), _mapping(config.get("fuzzy_sets"))
+    indicators, sets = as_mapping(config.get("indicators")), as_mapping(config.get("fuzzy_sets"))
     for name, fuzzy in sets.items():
-        reference = _mapping(fuzzy).get("indicator")
-        yield from _check_indicator(indicators, reference, f"fuzzy_sets.{name}.indicator")
+        reference = as_mapping(fuzzy).get("indicator")
+        yield from output_faults(indicators, reference, f"fuzzy_sets.{name}.indicator")
     inputs = config.get("nn_inputs")
     for position, entry in enumerate(inputs if isinstance(inputs, list | tuple) else ()):
-        path, one = f"nn_inputs.{position}", _mapping(entry)
-        yield from _check_indicator(indicators, one.get("raw_indicator"), f"{path}.raw_indicator")
+        path, one = f"nn_inputs.{position}", as_mapping(entry)
+        yield from output_faults(indicators, one.get("raw_indicator"), f"{path}.raw_indicator")
         fuzzy_set = one.get("fuzzy_set")
         if isinstance(fuzzy_set, str) and fuzzy_set not in sets:
-            yield _unknown(f"{path}.fuzzy_set", "fuzzy set", fuzzy_set, sets)
-
-
-def _check_indicator(indicators: Mapping[str, Any], reference: Any, path: str) -> Iterator[dict[str, Any]]:
-    if not isinstance(reference, str):
-        return  # absent, or its type is an error already
-    name, output = split_reference(reference)
-    known = INDICATORS.get(str(_mapping(indicators.get(name)).get("type")).lower())
-    if name not in indicators:
-        yield _unknown(path, "indicator", name, indicators)
-    elif known is not None and output is not None and output not in known[1]:
-        yield _unknown(path, "output", output, known[1])
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _unknown(path: str, what: str, found: str, allowed: Collection[str]) -> dict[str, Any]:
-    message = f"there is no {what} '{found}'{_nearest(found, allowed)}"
-    return {"path": path, "message": message, "found": found} | _choices(found, allowed)
-
-
-def _choices(word: str, allowed: Collection[str]) -> dict[str, Any]:
-    close = difflib.get_close_matches(word, [str(one) for one in allowed], n=1)
-    return {"allowed": list(allowed)} | ({"closest": close[0]} if close else {})
-
-
-def _nearest(word: str, allowed: Collection[str]) -> str:
-    close = _choices(word, allowed).get("closest")
-    names = ", ".join(str(one) for one in allowed) or "none are defined"
-    return f"; did you mean '{close}'?" if close else f"; allowed: {names}"
+            yield unknown(f"{path}.fuzzy_set", "fuzzy set", fuzzy_set, sets)
 
 
 def _described(error: Any) -> dict[str, Any]:
@@ -365,31 +344,16 @@ def _described(error: Any) -> dict[str, Any]:
     message = str(error["msg"]).removeprefix("Value error, ")
     described = {"path": path, "message": message, "found": found if plain else None}
     if kind == "extra_forbidden":
-        key, allowed = str(loc[-1]), list(_model_at(loc[:-1]).model_fields)
+        key, allowed = str(loc[-1]), list(model_at(Strategy, loc[:-1]).model_fields)
         later = key in LATER_KEYS.get(parent, "").split()
-        described["message"] = f"'{key}' {LATER}" if later else f"unknown key '{key}'{_nearest(key, allowed)}"
-        return described | ({} if later else _choices(key, allowed))
+        described["message"] = f"'{key}' {LATER}" if later else f"unknown key '{key}'{nearest(key, allowed)}"
+        return described | ({} if later else choices(key, allowed))
     if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", error["ctx"]["expected"]) or [error["ctx"]["expected"]]
+        allowed = re.findall(r"'([^']*)'", error["ctx"]["expected"]) or [error["ctx"]["expected"]]
         later = isinstance(found, str) and found in LATER_VALUES.get(path, ())
-        what = f"'{found}' {LATER}; allowed: {', '.join(choices)}" if later else message
-        return described | {"message": what} | _choices(str(found), choices)
+        what = f"'{found}' {LATER}; allowed: {', '.join(allowed)}" if later else message
+        return described | {"message": what} | choices(str(found), allowed)
     return described
-
-
-def _model_at(loc: tuple[Any, ...]) -> type[BaseModel]:
-    """The part of the grammar that a path leads into; ids and positions lead nowhere else."""
-    model: type[BaseModel] = Strategy
-    for part in loc:
-        field = model.model_fields.get(part) if isinstance(part, str) else None
-        model = (_part_in(field.annotation) or model) if field is not None else model
-    return model
-
-
-def _part_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((part for part in map(_part_in, get_args(annotation)) if part is not None), None)
 
 
 def _invalid(errors: list[dict[str, Any]]) -> InvalidInput:

@@ -1,0 +1,129 @@
+"""`ktrdr strategies`: check strategy files, list and show them, start a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="Validate, list, show and start strategy files.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
+Files = Annotated[list[Path], typer.Argument(help="Strategy files, YAML or JSON.")]
+
+
+@app.command()
+def validate(files: Files, json: Json = False) -> None:
+    """Name every mistake of strategy files with its line; exit 1 when there is one."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json
+
+    client = Client()
+    reports = [{"file": str(path), **checked(client, path)} for path in files]
+    if json:
+        as_json(reports)
+    for one in () if json else reports:
+        _shown(one)
+    if not all(one["valid"] for one in reports):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_strategies(json: Json = False) -> None:
+    """Files in the home's strategies folder, by name."""
+    from rich.markup import escape
+
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json, table
+
+    found = Client().get("/strategies")
+    if json:
+        as_json(found)
+        return
+    rows = ((escape(one["name"]), _state(one), escape(one["path"])) for one in found)
+    empty = "No strategy files. Start one: ktrdr strategies new NAME --out FILE"
+    table(("STRATEGY", "STATE", "FILE"), rows, empty=empty)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="The file's name.")], json: Json = False) -> None:
+    """One file of the home's strategies folder: its text, then what is wrong with it."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json, printable
+
+    one = Client().get(f"/strategies/{name}")
+    if json:
+        as_json(one)
+        return
+    typer.echo(printable(one["text"].rstrip()) + "\n")
+    _shown({"file": one["path"], **one["report"]})
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The strategy's name.")],
+    out: Annotated[Path | None, typer.Option(help="Write it here; never over a file.")] = None,
+) -> None:
+    """Print a commented file that is valid and runs, to start from."""
+    from ktrdr.cli.client import Client
+
+    text = Client().get("/strategies/template", name=name)["text"]
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise typer.BadParameter(f"{out} can't be written ({error.strerror})") from error
+    typer.echo(f"Wrote {out}. Check it: ktrdr strategies validate {out}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the grammar as JSON Schema, for editors."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json
+
+    as_json(Client().get("/strategies/schema"))
+
+
+def checked(client: Any, path: Path) -> dict[str, Any]:
+    """What the backend says of a file's text."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path} is not UTF-8 text") from error
+    found: dict[str, Any] = client.post("/strategies/validate", {"text": text})
+    return found
+
+
+def faults(file: str, found: Iterable[Any], what: str = "", *, err: bool = False) -> None:
+    """`FILE:line: path: message`, one a line, as compilers do."""
+    from ktrdr.cli.render import printable
+
+    for one in found:
+        place = file if one["line"] is None else f"{file}:{one['line']}"
+        words = [place, what, one["path"], printable(one["message"]).replace("\n", " ")]
+        typer.echo(": ".join(word for word in words if word), err=err)
+
+
+def _shown(report: dict[str, Any]) -> None:
+    file = report["file"]
+    faults(file, report["errors"])
+    faults(file, report["warnings"], "warning")
+    faults(file, report["not_yet"], "not run yet")
+    if report["valid"]:
+        features = len(report["features"])
+        ending = ", and runs" if not report["not_yet"] else "; this version does not run it"
+        typer.echo(f"{file}: valid, {features} features{ending}")
+
+
+def _state(one: dict[str, Any]) -> str:
+    if not one["valid"]:
+        return f"[red]{one['errors']} errors[/red]"
+    return "[green]runs[/green]" if one["runnable"] else "[yellow]valid, not run yet[/yellow]"
