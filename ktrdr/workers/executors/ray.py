@@ -107,10 +107,11 @@ class RayExecutor:
         job = answer.json()
         if job["status"] in _LIVE:
             return ALIVE
-        message = _last_line(job.get("message") or "")
-        queued_too_long = job.get("error_type") == _QUEUED_TOO_LONG
-        code = "JOB_QUEUED_TOO_LONG" if queued_too_long else None
-        return Sighting(Presence.ENDED, job.get("driver_exit_code"), code, message)
+        message, exit_status = _last_line(job.get("message") or ""), job.get("driver_exit_code")
+        code = None
+        if job["status"] == "FAILED" and exit_status is None:  # Ray itself gave up: another try would too
+            code = "JOB_QUEUED_TOO_LONG" if job.get("error_type") == _QUEUED_TOO_LONG else "JOB_FAILED"
+        return Sighting(Presence.ENDED, exit_status, code, message)
 
     async def terminate(self, ref: str) -> None:
         """Ray sends SIGTERM, and SIGKILL when STOP_WAIT_SECONDS are over."""

@@ -124,6 +124,12 @@ async def test_a_name_that_is_taken_is_a_lost_answer() -> None:
             None,
             "JOB_QUEUED_TOO_LONG",
         ),
+        (
+            says(200, {"status": "FAILED", "error_type": "RUNTIME_ENV_SETUP_FAILED", "message": "pip"}),
+            Presence.ENDED,
+            None,
+            "JOB_FAILED",
+        ),
         (says(404, "Job x does not exist"), Presence.ABSENT, None, None),
         (says(403, "Forbidden"), Presence.UNKNOWN, None, None),
         (says(500, "Traceback"), Presence.UNKNOWN, None, None),
