@@ -13,6 +13,7 @@ import pytest
 from tests.integration.backend import Backend, eventually, workers_of
 from tests.integration.conftest import BackendFactory
 from tests.integration.strategies import OPEN_GATES, SMALL
+from tests.integration.trainings import ENDLESS, begin
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,9 @@ def events(backend: Backend, operation_id: str, last: int | None = None) -> Gene
                 fields = {}
 
 
-def training(backend: Backend, **changed: Any) -> str:
-    strategy = {**SMALL, "training": {**SMALL["training"], **changed}}
-    answer = backend.client.post("/training/start", json={"strategy": strategy, "seed": 1})
-    assert answer.status_code == 202, answer.text
-    operation_id: str = answer.json()["data"]["operation_id"]
-    return operation_id
-
-
 def test_the_events_of_an_operation_end_with_it(backend: Backend) -> None:
     """Present state first, then status and progress while it runs, then the end."""
-    operation_id = training(backend)
+    operation_id = begin(backend, SMALL)
     seen = list(events(backend, operation_id))
     assert {one.name for one in seen[:-1]} == {"status", "progress"}
     assert (seen[-1].name, seen[-1].data) == ("end", {"status": "COMPLETED"})
@@ -69,7 +62,7 @@ def _detail(one: Seen) -> dict[str, Any]:
 
 def test_a_client_that_was_away_is_told_what_it_missed(backend: Backend) -> None:
     """The worker dies, the backend is killed and restarted, the training resumed: each is told, in order."""
-    operation_id = training(backend, epochs=4000)
+    operation_id = begin(backend, ENDLESS)
     last = next(one for one in events(backend, operation_id) if one.data["status"] == "RUNNING")
     eventually(
         lambda: backend.operation(operation_id)["checkpoint"], within=30.0, what="a checkpoint to resume from"
@@ -113,7 +106,7 @@ def test_a_session_tells_every_phase(sqlite_backend: BackendFactory) -> None:
 def test_a_last_event_id_that_is_none_is_refused(sqlite_backend: BackendFactory, last: str) -> None:
     backend = sqlite_backend()
     backend.start()
-    operation_id = training(backend)
+    operation_id = begin(backend, SMALL)
     answer = backend.client.get(f"/operations/{operation_id}/events", headers={"Last-Event-ID": last})
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "VALIDATION_ERROR")
 
@@ -122,9 +115,7 @@ def test_a_follower_does_not_hold_up_a_stop(sqlite_backend: BackendFactory) -> N
     """SIGTERM ends the stream first; the sessions' shutdown checkpoints are not kept waiting by it."""
     backend = sqlite_backend()
     backend.start()
-    operation_id, _ = backend.trigger(
-        seed=1, strategy={**SMALL, "training": {**SMALL["training"], "epochs": 4000}}
-    )
+    operation_id, _ = backend.trigger(seed=1, strategy=ENDLESS)
     backend.await_phase("TRAINING")
     stream = events(backend, operation_id)
     next(stream)
@@ -141,7 +132,7 @@ def test_the_log_of_a_worker_is_served(sqlite_backend: BackendFactory) -> None:
     backend = sqlite_backend()
     backend.start()
     (backend.home / "artifacts").write_text("in the way")
-    operation_id = training(backend)
+    operation_id = begin(backend, SMALL)
     failed = backend.await_status(operation_id, "FAILED")
     assert failed["error_code"] == "STORAGE_FAILED"
     backend.kill()

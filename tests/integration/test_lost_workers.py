@@ -14,7 +14,7 @@ import pytest
 from tests.integration.backend import Backend, eventually, workers_of
 from tests.integration.conftest import BackendFactory
 from tests.integration.strategies import SMALL
-from tests.integration.test_queue import ENDLESS, start
+from tests.integration.trainings import ENDLESS, begin, lasting
 
 # Python runs this before anything else; it breaks workers and nothing besides.
 BROKEN_START = """
@@ -52,7 +52,7 @@ def test_a_worker_that_cannot_import_fails_its_operation(
 
 def test_a_killed_worker_leaves_its_exit_and_its_log(backend: Backend) -> None:
     """SIGKILL, by hand or by the kernel for want of memory: exit 137, and the checkpoint to go on from."""
-    operation_id = start(backend, epochs=ENDLESS)
+    operation_id = begin(backend, ENDLESS)
     eventually(lambda: backend.operation(operation_id)["checkpoint"], within=60.0, what="a checkpoint")
     for worker in workers_of(backend.home):
         worker.send_signal(signal.SIGKILL)
@@ -68,9 +68,9 @@ def test_a_data_set_that_is_gone_is_named(sqlite_backend: BackendFactory) -> Non
     """A row of another day names a data set that this installation no longer has."""
     backend = sqlite_backend(KTRDR_WORKER_SLOTS="1")
     backend.start()
-    first = start(backend, epochs=ENDLESS)
+    first = begin(backend, ENDLESS)
     backend.await_status(first, "RUNNING")
-    waiting = start(backend)
+    waiting = begin(backend, lasting(3))
     with sqlite3.connect(backend.home / "ktrdr.db") as database:
         (text,) = database.execute(
             "SELECT request FROM operations WHERE operation_id = ?", (waiting,)

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
 
 import pytest
 
 from tests.integration.backend import Backend, eventually, workers_of
 from tests.integration.conftest import BackendFactory
 from tests.integration.strategies import SMALL
+from tests.integration.trainings import ENDLESS, begin, lasting
 
-ENDLESS = 9_000
-
-
-def start(backend: Backend, *, epochs: int = 3, **body: Any) -> str:
-    strategy = {**SMALL, "training": {**SMALL["training"], "epochs": epochs}}
-    answer = backend.client.post("/training/start", json={"strategy": strategy, "seed": 1, **body})
-    assert answer.status_code == 202, answer.text
-    operation_id: str = answer.json()["data"]["operation_id"]
-    return operation_id
+BRIEF = lasting(3)
 
 
 def test_operations_wait_their_turn(backend: Backend) -> None:
@@ -27,9 +19,9 @@ def test_operations_wait_their_turn(backend: Backend) -> None:
     backend.stop()
     backend.environment["KTRDR_WORKER_SLOTS"] = "1"
     backend.start()
-    first = start(backend, epochs=ENDLESS)
+    first = begin(backend, ENDLESS)
     backend.await_status(first, "RUNNING")
-    others = [start(backend) for _ in range(3)]
+    others = [begin(backend, BRIEF) for _ in range(3)]
     assert [backend.operation(one)["queue_position"] for one in others] == [1, 2, 3]
     listed = {one["operation_id"]: one["queue_position"] for one in backend.get("/operations")}
     assert listed == {first: None, others[0]: 1, others[1]: 2, others[2]: 3}
@@ -50,10 +42,10 @@ def test_a_large_operation_is_not_overtaken(sqlite_backend: BackendFactory) -> N
     """CPUs are slots; what asks for more than there are takes them all."""
     backend = sqlite_backend(KTRDR_WORKER_SLOTS="2")
     backend.start()
-    first = start(backend, epochs=ENDLESS)
+    first = begin(backend, ENDLESS)
     backend.await_status(first, "RUNNING")
-    large = start(backend, resources={"num_cpus": 8})
-    small = start(backend)
+    large = begin(backend, BRIEF, resources={"num_cpus": 8})
+    small = begin(backend, BRIEF)
     assert backend.operation(large)["resources"] == {"num_cpus": 8, "num_gpus": 0.0}
     assert [backend.operation(one)["queue_position"] for one in (large, small)] == [1, 2]
     backend.client.post(f"/operations/{first}/cancel")
@@ -80,7 +72,7 @@ def test_a_worker_that_does_not_stop_is_killed_after_its_grace(backend: Backend)
     backend.stop()
     backend.environment["KTRDR_WORKER_GRACE_SECONDS"] = "2"
     backend.start()
-    operation_id = start(backend, epochs=ENDLESS)
+    operation_id = begin(backend, ENDLESS)
     eventually(lambda: backend.operation(operation_id)["checkpoint"], within=60.0, what="a checkpoint")
     (worker,) = workers_of(backend.home)
     worker.send_signal(signal.SIGSTOP)

@@ -27,9 +27,9 @@ STEADY = SMALL  # seconds: long enough to be stopped in, short enough to be fini
 ENDLESS = lasting(10_000)  # minutes: only ever ended by a test
 
 
-def begin(backend: Backend, strategy: Mapping[str, Any], *, seed: int = SEED) -> str:
+def begin(backend: Backend, strategy: Mapping[str, Any], *, seed: int = SEED, **more: Any) -> str:
     """Start a training; its operation's id."""
-    body = {"strategy": strategy, "dataset": "nasdaq", "seed": seed}
+    body = {"strategy": strategy, "dataset": "nasdaq", "seed": seed, **more}
     answer = backend.client.post("/training/start", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["data"]["operation_id"])
