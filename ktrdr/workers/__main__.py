@@ -22,7 +22,7 @@ def main() -> int:
     operation_id = arguments.operation_id
     if not is_safe_key(operation_id):
         parser.error("an operation id has letters, digits, '-', '_' and inner dots only")
-    gc.disable()  # until all is imported: what an import makes stays, and looking through it costs 15 %
+    gc.disable()  # until all is imported: what an import makes stays, and collecting it is time lost
     os.umask(0o077)
     limit_threads()
 
