@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -11,6 +12,18 @@ from ktrdr.domain.fingerprints import sha256_of
 BARS_PER_YEAR = 252  # trading days; every data set here has daily bars
 MAX_OPENINGS = 10
 FAMILY_WISE_LEVEL = 0.05
+
+TIMEFRAME_SECONDS: Mapping[str, int] = {
+    "1m": 60,
+    "5m": 300,
+    "15m": 900,
+    "30m": 1800,
+    "1h": 3600,
+    "2h": 7200,
+    "4h": 14_400,
+    "1d": 86_400,
+    "1w": 604_800,
+}
 
 
 class Segment(StrEnum):
@@ -50,6 +63,11 @@ NASDAQ = DatasetSpec(
 )
 
 DATASETS = {NASDAQ.key: NASDAQ}
+
+
+def midnight(day: date) -> int:
+    """When a day begins in UTC, in seconds since 1970-01-01."""
+    return (day - date(1970, 1, 1)).days * TIMEFRAME_SECONDS["1d"]
 
 
 def opening_level(opening: int) -> float:

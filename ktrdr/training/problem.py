@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from datetime import date
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from ktrdr.data.bars import Bars
 from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.fingerprints import derive_seed
+from ktrdr.domain.market import midnight
 from ktrdr.domain.strategies import Strategy
 
 FINAL = "final"
@@ -128,8 +129,8 @@ def _date_range(bars: Bars, strategy: Strategy) -> tuple[int, int]:
     wanted = strategy.training_data.date_range
     if wanted is None:
         return 0, len(bars)
-    first, last = ((day - date(1970, 1, 1)).days for day in (wanted.start, wanted.end))
-    begin, end = np.searchsorted(bars.time, first), np.searchsorted(bars.time, last, side="right")
+    first, after = midnight(wanted.start), midnight(wanted.end + timedelta(days=1))
+    begin, end = np.searchsorted(bars.time, first), np.searchsorted(bars.time, after)
     if end - begin < MIN_TRAINING_ROWS:
         raise StepFailed(
             "NOT_ENOUGH_DATA",

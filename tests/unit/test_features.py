@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from datetime import date
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from ktrdr.data.bars import Bars, load_development, load_with_holdout
 from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler, membership
 from ktrdr.domain.errors import StepFailed
-from ktrdr.domain.market import NASDAQ
+from ktrdr.domain.market import NASDAQ, midnight
 from ktrdr.domain.strategies import INDICATORS, Membership, Strategy, parse_strategy
 from ktrdr.training.problem import FINAL, build_problem
 from tests.integration.strategies import SMALL
@@ -112,9 +111,8 @@ def test_development_bars_are_cut() -> None:
     development = load_development("nasdaq")
     whole, first = load_with_holdout("nasdaq")
     assert len(development) == first < len(whole)
-    epoch = date(1970, 1, 1)
-    assert development.time[-1] <= (NASDAQ.development_end - epoch).days
-    assert whole.time[first] >= (NASDAQ.holdout_start - epoch).days
+    assert development.time[-1] <= midnight(NASDAQ.development_end)
+    assert whole.time[first] >= midnight(NASDAQ.holdout_start)
     for name in ("time", "open", "high", "low", "close", "volume"):
         column = getattr(development, name)
         assert column.base is None

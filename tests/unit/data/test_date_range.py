@@ -11,14 +11,12 @@ import pytest
 
 from ktrdr.data.bars import load_development
 from ktrdr.domain.errors import StepFailed
-from ktrdr.domain.market import NASDAQ
+from ktrdr.domain.market import NASDAQ, midnight
 from ktrdr.domain.strategies import Strategy, parse_strategy
 from ktrdr.training.loop import train
 from ktrdr.training.problem import build_problem
 from ktrdr.training.signals import validation_targets
 from tests.integration.strategies import SMALL
-
-EPOCH = date(1970, 1, 1)
 
 
 def within(start: date, end: date, **training: Any) -> Strategy:
@@ -32,8 +30,8 @@ def test_nothing_outside_the_range_is_learnt_from_or_predicted() -> None:
     bars, start, end = load_development("nasdaq"), date(2003, 1, 2), date(2006, 12, 29)
     strategy = within(start, end, epochs=1)
     problem = build_problem(bars, strategy, seed=1)
-    first = int(np.flatnonzero(bars.time >= (start - EPOCH).days)[0])
-    last = int(np.flatnonzero(bars.time <= (end - EPOCH).days)[-1])
+    first = int(np.flatnonzero(bars.time >= midnight(start))[0])
+    last = int(np.flatnonzero(bars.time <= midnight(end))[-1])
     assert problem.folds[0].first == first + SMALL["training_data"]["history_required"]
     assert problem.folds[-1].block_last == len(problem.forward) == last + 1
     assert np.isnan(problem.forward[-5:]).all(), "a label would see past the range"

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.domain.market import TIMEFRAME_SECONDS
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.loop import load_fit, train
 from ktrdr.training.model import predict
@@ -27,7 +28,8 @@ def random_walk(seed: int, days: int) -> Bars:
     opening = np.concatenate([[1000.0], prices[:-1, -1]])
     path = np.column_stack([opening, prices])
     close = prices[:, -1].copy()
-    return Bars(np.arange(days), opening, path.max(axis=1), path.min(axis=1), close, np.full(days, 1e6))
+    time = np.arange(days) * TIMEFRAME_SECONDS["1d"]
+    return Bars(time, opening, path.max(axis=1), path.min(axis=1), close, np.full(days, 1e6))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

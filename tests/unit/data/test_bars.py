@@ -1,0 +1,31 @@
+"""Bars know when they open, and a cut is made by when they close."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+
+from ktrdr.data.bars import Bars, closed_by, development_bars, load_development
+from ktrdr.domain.market import NASDAQ, TIMEFRAME_SECONDS, midnight
+
+
+def test_a_daily_bar_opens_at_midnight_of_its_day() -> None:
+    first = int(load_development("nasdaq").time[0])
+    assert datetime.fromtimestamp(first, UTC) == datetime(1999, 1, 4, tzinfo=UTC)
+
+
+def test_a_week_that_ends_in_the_holdout_is_not_development() -> None:
+    """Its close is a holdout price, whatever day it opened on."""
+    mondays = midnight(date(2013, 12, 16)) + np.arange(4) * TIMEFRAME_SECONDS["1w"]
+    prices = np.ones(4)
+    weeks = Bars(mondays, prices, prices, prices, prices, prices)
+    assert development_bars(weeks, replace(NASDAQ, timeframe="1w")) == 2
+    assert development_bars(weeks, NASDAQ) == 3
+
+
+def test_a_bar_is_closed_from_its_very_close_on() -> None:
+    one = np.ones(1)
+    bar = Bars(np.array([7200]), one, one, one, one, one)
+    assert [closed_by(bar, 3600, moment) for moment in (10_799, 10_800)] == [0, 1]
