@@ -6,11 +6,6 @@ above the limit.
 
 from __future__ import annotations
 
-import os
-
-for _name in ("OMP", "MKL", "OPENBLAS"):  # before anything that reads them is imported
-    os.environ[f"{_name}_NUM_THREADS"] = "1"
-
 import statistics
 import sys
 import time
@@ -44,7 +39,12 @@ INDICATORS = {
 THIRDS = {"low": [0, 25, 45], "middle": [30, 45, 55, 70], "high": [55, 75, 100]}
 FUZZY_SETS: dict[str, dict[str, Any]] = {
     "rsi_state": {"indicator": "rsi_14", **THIRDS},
-    "stoch_k": {"indicator": "stoch.k", "low": [0, 10, 25], "middle": [20, 40, 60, 80], "high": [75, 90, 100]},
+    "stoch_k": {
+        "indicator": "stoch.k",
+        "low": [0, 10, 25],
+        "middle": [20, 40, 60, 80],
+        "high": [75, 90, 100],
+    },
     "stoch_d": {"indicator": "stoch.d", "low": [0, 0, 30], "high": [70, 100, 100]},
     "mfi_state": {"indicator": "mfi_14", **THIRDS},
     "trend": {"indicator": "adx_14", "weak": [0, 0, 15, 25], "strong": [20, 40, 60]},
@@ -61,7 +61,7 @@ RAW = ("atr_14", "ema_20", "bands.upper", "bands.lower", "macd.signal")
 
 
 def strategy() -> Strategy:
-    """27 features over the ten indicators: 19 with flanks, 3 curves, 5 raw."""
+    """26 features over the ten indicators: 18 with flanks, 3 curves, 5 raw readings."""
     inputs: list[dict[str, Any]] = [{"fuzzy_set": name} for name in FUZZY_SETS]
     inputs += [{"raw_indicator": name, "normalization": "zscore"} for name in RAW]
     return parse_strategy(
@@ -106,7 +106,7 @@ def by_talib(bars: Bars) -> list[Any]:
 
 
 def main() -> int:
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # TA-Lib has no more either
     bars, written = random_walk(), strategy()
     market = Market(TIMEFRAME, {(SYMBOL, TIMEFRAME): bars})
     bare: list[float] = []

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ktrdr.data.bars import Bars
-from ktrdr.data.fuzzy import RAW, kind_of, shapes_of
+from ktrdr.data.fuzzy import RAW, kind_of, shapes_of, whole
 from ktrdr.data.indicators import outputs
 from ktrdr.data.inputs import Inputs, resolve
 from ktrdr.data.joining import last_closed
@@ -96,11 +96,12 @@ def compute_features(
         base = strategy.training_data.timeframes.base
         market = Market(base, {(symbol, base): market})
     inputs = resolve(strategy)
-    rows = np.empty((len(inputs.features), len(market.bars(symbol, market.base))), dtype=np.float32)
+    bars = len(market.bars(symbol, market.base))
+    rows = np.empty((len(inputs.features), whole(bars)), dtype=np.float32)
     for number, column in _columns(market, symbol, strategy, inputs):
         _fill(rows, inputs, number, column)
     scaled = np.array([one.shape is None for one in inputs.features])
-    return FeatureMatrix(rows.T, tuple(one.name for one in inputs.features), scaled)
+    return FeatureMatrix(rows[:, :bars].T, tuple(one.name for one in inputs.features), scaled)
 
 
 def first_warm(matrix: FeatureMatrix, earliest: int) -> int:
@@ -153,18 +154,19 @@ def fit_scaler(training: Sequence[Rows] | FeatureMatrix, first: int = 0, last: i
 
 
 def _fill(rows: Singles, inputs: Inputs, number: int, column: Floats) -> None:
-    """The features that are made from one reading (n,), into their rows of (k, n)."""
+    """The features that are made from one reading (n,), into their rows of (k, at least n)."""
     source = torch.from_numpy(column)
-    block = torch.empty((1, BLOCK))
+    block = torch.zeros((1, BLOCK))
     for at in _stretches(inputs, number):
         if inputs.features[at[0]].shape is None:
-            rows[at[0]] = column
+            rows[at[0], : len(column)] = column
             continue
         shapes, into = shapes_of(inputs, at), torch.from_numpy(rows[at[0] : at[-1] + 1])
         spare = torch.empty((len(at), BLOCK))
         for first in range(0, len(column), BLOCK):
-            size = min(BLOCK, len(column) - first)
-            block[0, :size].copy_(source[first : first + size])
+            values = source[first : first + BLOCK]
+            block[0, : len(values)].copy_(values)
+            size = whole(len(values))
             shapes(block[:, :size], into[:, first : first + size], spare[:, :size])
 
 
@@ -177,9 +179,7 @@ def _stretches(inputs: Inputs, number: int) -> Iterator[list[int]]:
             yield from [[index] for index in at] if kind == RAW else [at]
 
 
-def _columns(
-    market: Market, symbol: str, strategy: Strategy, inputs: Inputs
-) -> Iterator[tuple[int, Floats]]:
+def _columns(market: Market, symbol: str, strategy: Strategy, inputs: Inputs) -> Iterator[tuple[int, Floats]]:
     """Each reading's index and values (n,), on the symbol's base bars. An indicator is computed once.
 
     Its outputs are let go before the next one is computed, which then finds memory that is in use already.

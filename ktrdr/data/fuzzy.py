@@ -17,6 +17,7 @@ from ktrdr.domain.strategies import Membership
 Numbers = Sequence[float] | NDArray[np.float64]
 MODULES: dict[str, type[Shapes]] = {"flanks": Flanks, "gaussians": Gaussians, "sigmoids": Sigmoids}
 RAW = "raw"
+LANES = 64
 KINDS = {
     "triangular": "flanks",
     "trapezoidal": "flanks",
@@ -68,7 +69,8 @@ class FuzzyLayer(nn.Module):
             self.register_buffer("deviation", _column(deviation, self._kinds[RAW]))
 
     def forward(self, readings: torch.Tensor) -> torch.Tensor:
-        rows = readings.reshape(-1, readings.shape[-1]).t()
+        given = readings.reshape(-1, readings.shape[-1])
+        rows = nn.functional.pad(given, (0, 0, 0, whole(len(given)) - len(given))).t()
         parts = []
         for kind in self._kinds:
             part = rows.index_select(0, self.get_buffer(f"{kind}_readings"))
@@ -78,7 +80,7 @@ class FuzzyLayer(nn.Module):
                 part = (part - self.mean) / self.deviation
             parts.append(part)
         features = torch.cat(parts).index_select(0, self.order)
-        return features.t().contiguous().reshape(*readings.shape[:-1], -1)
+        return features.t()[: len(given)].contiguous().reshape(*readings.shape[:-1], -1)
 
     def learned(self) -> dict[str, dict[str, Any]]:
         """By fuzzy set and label: its shape and parameters as they are now, in the grammar's words."""
@@ -97,6 +99,15 @@ class FuzzyLayer(nn.Module):
                 "parameters": parameters,
             }
         return sets
+
+
+def whole(count: int) -> int:
+    """`count` up to the next multiple of what a processor computes at a time.
+
+    PyTorch computes what is left over by another exp, whose last bit may differ: a degree would depend
+    on the place of its row among others.
+    """
+    return -(-count // LANES) * LANES
 
 
 def kind_of(inputs: Inputs, feature: Feature) -> str:

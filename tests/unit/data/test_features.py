@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from ktrdr.data.bars import Bars, load_development, load_with_holdout
-from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler, membership
+from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.market import NASDAQ, midnight
-from ktrdr.domain.strategies import INDICATORS, Membership, Strategy, parse_strategy
+from ktrdr.domain.strategies import INDICATORS, Strategy, parse_strategy
 from ktrdr.training.problem import FINAL, build_problem
 from tests.integration.strategies import SMALL
 
@@ -85,7 +85,7 @@ def test_the_scaler_is_that_of_the_training_rows() -> None:
     scaled = problem.features.scaled
     assert scaled.any()
     for fold in problem.folds:
-        rows = problem.features.values[fold.first : fold.train_end][:, scaled]
+        rows = problem.features.values[fold.first : fold.train_end][:, scaled].astype(np.float64)
         np.testing.assert_allclose(fold.scaler.mean[scaled], rows.mean(axis=0), rtol=1e-12)
         np.testing.assert_allclose(fold.scaler.deviation[scaled], rows.std(axis=0), rtol=1e-12)
         assert (fold.scaler.mean[~scaled] == 0.0).all()
@@ -125,25 +125,23 @@ def test_too_few_bars_say_so() -> None:
     assert refused.value.step_code == "NOT_ENOUGH_DATA"
 
 
-@pytest.mark.parametrize(
-    ("shape", "values", "degrees"),
-    [
-        ([0, 1, 3], [-1, 0, 0.5, 1, 2, 3, 4], [0, 0, 0.5, 1, 0.5, 0, 0]),
-        ([0, 1, 2, 4], [0, 0.5, 1, 2, 3, 4], [0, 0.5, 1, 1, 0.5, 0]),
-        ([0, 0, 2], [-0.1, 0, 1, 2], [0, 1, 0.5, 0]),
-        ([0, 2, 2], [0, 1, 2, 2.1], [0, 0.5, 1, 0]),
-        ({"type": "gaussian", "parameters": [1, 2]}, [1, 3], [1, np.exp(-0.5)]),
-        ({"type": "sigmoid", "parameters": [1, 2]}, [1, 2], [0.5, 1 / (1 + np.exp(-2.0))]),
-    ],
-)
-def test_memberships(shape: Any, values: list[float], degrees: list[float]) -> None:
-    found = membership(np.array([*values, np.nan], dtype=float), Membership.model_validate(shape))
-    np.testing.assert_allclose(found[:-1], degrees)
-    assert np.isnan(found[-1])
-
-
 def test_a_constant_column_is_not_divided_by_zero() -> None:
-    matrix = FeatureMatrix(np.ones((4, 1)), ("x",), np.array([True]))
-    scaler = fit_scaler(matrix, 0, 4)
-    assert np.isfinite(scaler.apply(matrix.values)).all()
+    """Nor by the rounding of its own mean."""
+    matrix = FeatureMatrix(np.full((1000, 1), 0.1, dtype=np.float32), ("x",), np.array([True]))
+    scaler = fit_scaler([(matrix, 0, 1000)])
+    assert (scaler.apply(matrix.values) == matrix.values).all()
     assert Scaler.from_json(scaler.to_json()).to_json() == scaler.to_json()
+
+
+def test_scaled_rows_are_contiguous_and_nobody_elses() -> None:
+    """Batches are cut from them by rows; the features that they came from stay as they were."""
+    matrix = compute_features(bars(), every_indicator())
+    before = matrix.values.copy()
+    scaler = fit_scaler([(matrix, 200, 600)])
+    rows = scaler.apply(matrix.values[200:600])
+    assert rows.dtype == np.float32
+    assert rows.flags.c_contiguous
+    np.testing.assert_array_equal(matrix.values, before)
+    scaled = rows[:, matrix.scaled & (scaler.deviation != 1.0)]
+    np.testing.assert_allclose(scaled.mean(axis=0, dtype=np.float64), 0.0, atol=1e-6)
+    np.testing.assert_allclose(scaled.std(axis=0, dtype=np.float64), 1.0, atol=1e-6)
