@@ -211,6 +211,11 @@ def _training(training: Mapping[str, Any], decisions: Mapping[str, Any]) -> Iter
         yield fault("training.walk_forward", "data_split and walk_forward both split the rows; keep one")
     if split is not None and training.get("validation_split") is not None:
         yield fault("training.validation_split", "data_split says it already; keep one of them")
+    if isinstance(split, Mapping) and split.get("validation") in (0, 0.0):
+        if as_mapping(training.get("early_stopping", {"enabled": False})).get("enabled", True):
+            yield fault("training.early_stopping", "it watches validation rows, and data_split leaves none")
+        if as_mapping(training.get("lr_scheduler")).get("type") == "plateau":
+            yield fault("training.lr_scheduler", "plateau watches validation rows; data_split leaves none")
     shares = [as_mapping(split).get(name, 0.0) for name in ("train", "validation", "test")]
     if isinstance(split, Mapping) and all(is_number(one) for one in shares):
         total = sum(float(one) for one in shares)
