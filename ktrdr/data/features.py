@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ktrdr.data.bars import Bars
+from ktrdr.data.market import Market
 from ktrdr.data.indicators import compute
 from ktrdr.domain.strategies import Membership, Strategy, split_reference
 
@@ -44,12 +45,13 @@ class Scaler:
         return cls(np.array(value["mean"]), np.array(value["deviation"]))
 
 
-def compute_features(bars: Bars, strategy: Strategy) -> FeatureMatrix:
+def compute_features(market: Market, symbol: str, strategy: Strategy) -> FeatureMatrix:
     """Every feature of every bar, each from bars up to its own."""
+    bars = market.bars(symbol, market.base)
     columns: list[Floats] = []
     names: list[str] = []
     scaled: list[bool] = []
-    timeframe = strategy.training_data.timeframes.timeframe
+    timeframe = strategy.training_data.timeframes.base
     for one in strategy.nn_inputs:
         if one.raw_indicator is not None:
             columns.append(_indicator(bars, strategy, one.raw_indicator))
@@ -65,9 +67,10 @@ def compute_features(bars: Bars, strategy: Strategy) -> FeatureMatrix:
     return FeatureMatrix(np.column_stack(columns), tuple(names), np.array(scaled))
 
 
-def fit_scaler(matrix: FeatureMatrix, first: int, last: int) -> Scaler:
-    """Fitted on rows [first, last): the training rows and nothing after them."""
-    rows = matrix.values[first:last]
+def fit_scaler(parts: Sequence[tuple[FeatureMatrix, int, int]]) -> Scaler:
+    """Fitted on rows [first, last) of each matrix: the training rows and nothing after them."""
+    rows = np.concatenate([matrix.values[first:last] for matrix, first, last in parts])
+    matrix = parts[0][0]
     deviation = rows.std(axis=0)
     use = matrix.scaled & (deviation > 0.0)
     return Scaler(np.where(use, rows.mean(axis=0), 0.0), np.where(use, deviation, 1.0))

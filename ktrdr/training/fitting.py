@@ -157,7 +157,9 @@ class FitInHand:
         with torch.no_grad():
             output = torch.cat([self.network(self._watched.batch(one)) for one in rows.split(CHUNK)])
             loss = float(self._objective(output, self._watched_targets))
-        return (loss if math.isfinite(loss) else math.inf), self._objective.right(output, self._watched_targets)
+        return (loss if math.isfinite(loss) else math.inf), self._objective.right(
+            output, self._watched_targets
+        )
 
 
 def under(tensors: Mapping[str, torch.Tensor], prefix: str) -> Tensors:

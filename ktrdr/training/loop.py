@@ -107,9 +107,7 @@ class _Run:
         self.history = History(problem.total_epochs)
         if start is not None:
             self._index = int(start.state["fit"])
-            self.networks = {
-                name: one for name, one in start.tensors.items() if name.startswith("finished.")
-            }
+            self.networks = {name: one for name, one in start.tensors.items() if name.startswith("finished.")}
             self.history.restore(start.tensors["history"])
         self.fit = self._begin()
         if start is not None and self.fit is not None and start.state["in_hand"] is not None:

@@ -48,6 +48,15 @@ def build_network(inputs: int, strategy: Strategy) -> nn.Module:
     return _perceptron(inputs, outputs, model.architecture)
 
 
+def load_network(tensors: Mapping[str, torch.Tensor], index: int, strategy: Strategy) -> nn.Module:
+    """The network of one finished fit, as `train` left it."""
+    prefix = f"finished.{index}."
+    own = {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
+    network = build_network(len(strategy.features()), strategy)
+    network.load_state_dict(own)
+    return network
+
+
 def window_length(strategy: Strategy) -> int:
     """How many bars up to its own a prediction looks at."""
     return 1 if strategy.model.type == "mlp" else strategy.model.architecture.sequence_length or 1

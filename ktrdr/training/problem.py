@@ -93,7 +93,9 @@ class Problem:
         if length == 1:
             return Samples(matrix)
         begins = np.cumsum([0, *(len(one) for one in rows)])
-        ends = [np.arange(begin + length - 1, begin + len(one)) for begin, one in zip(begins, rows, strict=False)]
+        ends = [
+            np.arange(begin + length - 1, begin + len(one)) for begin, one in zip(begins, rows, strict=False)
+        ]
         return Samples(matrix, torch.from_numpy(np.concatenate(ends)), length)
 
     def targets(self, fold: Fold, ranges: Ranges) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ktrdr.domain.grammar.faults import Fault, fault, unknown
 from ktrdr.domain.grammar.indicators import CATALOGUE, definition_faults, kind_of, shown
 from ktrdr.domain.grammar.parts import Timeframe
 from ktrdr.domain.grammar.shapes import is_number, membership_faults
-from ktrdr.domain.labels import CLASSES
+from ktrdr.domain.labels import CLASSES, DEFAULT_CLASSES, SHORTEST_VOL_SPAN
 
 TIMEFRAMES: tuple[str, ...] = get_args(Timeframe)
 # Which keys go with which value of another key: (mapping, key, what it is when left out, value → keys).
@@ -206,6 +206,7 @@ def _training(training: Mapping[str, Any], decisions: Mapping[str, Any]) -> Iter
         message = f"{loss} is not a loss for {output}; allowed: {', '.join(LOSSES[output])}"
         yield fault("training.loss", message, loss) | {"allowed": list(LOSSES[output])}
     yield from _classes(training, decisions, output)
+    yield from _barriers(as_mapping(training.get("labels")))
     split = training.get("data_split")
     if split is not None and training.get("walk_forward") is not None:
         yield fault("training.walk_forward", "data_split and walk_forward both split the rows; keep one")
@@ -237,9 +238,16 @@ def _classes(training: Mapping[str, Any], decisions: Mapping[str, Any], output: 
     if isinstance(count, int) and count not in CLASSES[source]:
         allowed = ", ".join(str(one) for one in sorted(CLASSES[source]))
         yield fault("decisions.num_classes", f"labels of {source} have {allowed} classes", count)
-    wanted = count or CLASSES[source][0]
+    wanted = count or DEFAULT_CLASSES[source]
     if isinstance(weights, list | tuple) and len(weights) != wanted:
         yield fault("training.class_weights", f"{wanted} classes take {wanted} weights, not {len(weights)}")
+
+
+def _barriers(labels: Mapping[str, Any]) -> Iterator[Fault]:
+    method, span = labels.get("vol_method", "ewm"), labels.get("vol_span", labels.get("atr_period"))
+    shortest = SHORTEST_VOL_SPAN.get(method, 1) if isinstance(method, str) else 1
+    if isinstance(span, int) and span < shortest:
+        yield fault("training.labels.vol_span", f"{method} needs at least {shortest} bars", span)
 
 
 def _at(config: Mapping[str, Any], path: str) -> Any:
