@@ -120,6 +120,7 @@ def test_figures_can_always_be_written_down(case: tuple[Any, Any, int]) -> None:
     assert np.sum(found["confusion_matrix"]) == len(truth)
     assert sum(one["support"] for one in found["per_class"].values()) == len(truth)
     assert sum(one["count"] for one in found["reliability"]) == len(truth)
+    assert found["majority_accuracy"] == np.bincount(truth).max() / len(truth)
     for name in ("accuracy", "balanced_accuracy", "majority_accuracy", "expected_calibration_error"):
         assert 0.0 <= found[name] <= 1.0
     assert 0.0 <= found["brier_score"] <= 2.0 + 1e-12
