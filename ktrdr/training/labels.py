@@ -71,15 +71,16 @@ def forward_returns(bars: Bars, horizon: int) -> Floats:
 def fit_edges(score_rows: Floats, num_classes: int) -> tuple[float, ...]:
     """The num_classes - 1 quantiles that cut the training rows into classes of equal size.
 
-    A score that lies on an edge belongs to the class nearer the middle: where a third of the bars do
-    not move at all, these are flat, and neither up nor down. Raises ValueError for no rows, or for a
+    Where several rows lie on an edge they belong to the class nearer the middle: if a third of the bars
+    do not move at all, these are flat, and neither up nor down. Raises ValueError for no rows, or for a
     row that is not known.
     """
     if not len(score_rows) or np.isnan(score_rows).any():
         raise ValueError("edges are fitted on rows whose score is known, and on at least one")
     shares = np.arange(1, num_classes) / num_classes
     quantiles = np.quantile(score_rows, shares)
-    inward = np.where(shares > 0.5, np.nextafter(quantiles, np.inf), quantiles)
+    tied = np.array([np.count_nonzero(score_rows == one) > 1 for one in quantiles])
+    inward = np.where(tied & (shares > 0.5), np.nextafter(quantiles, np.inf), quantiles)
     return tuple(float(edge) for edge in inward)
 
 

@@ -209,7 +209,7 @@ def test_a_price_that_stops_moving_touches_no_barrier() -> None:
 
 def test_steady_growth_is_a_trend_and_not_volatile() -> None:
     """Its deviation is nothing but rounding, which must not be compared with more rounding."""
-    close = 100.0 * 1.01 ** np.arange(300.0)
+    close = 100.0 * 1.0001 ** np.arange(300.0)
     bars = Bars(np.arange(300), close, close, close, close, np.ones(300))
     labelling = labelled(bars, {"source": "regime", "horizon": 20})
     assert set(classes_of(labelling)[100:280]) == {labelling.classes.index("trending_up")}
@@ -218,9 +218,11 @@ def test_steady_growth_is_a_trend_and_not_volatile() -> None:
 @hypothesis_settings(deadline=None, max_examples=60)
 @given(seeds, st.integers(2, 10), st.integers(10, 300))
 def test_the_classes_of_the_training_rows_are_of_equal_size(seed: int, num_classes: int, n: int) -> None:
-    """To one row, when no two rows are alike."""
+    """To a row, when no two are alike: the edges are the quantiles themselves."""
     score = np.random.default_rng(seed).normal(size=n)
-    sizes = np.bincount(classify(score, fit_edges(score, num_classes)), minlength=num_classes)
+    edges = fit_edges(score, num_classes)
+    assert edges == tuple(np.quantile(score, [i / num_classes for i in range(1, num_classes)]))
+    sizes = np.bincount(classify(score, edges), minlength=num_classes)
     assert sizes.sum() == n
     assert sizes.max() - sizes.min() <= 2
 
@@ -246,6 +248,23 @@ def test_a_forward_return_class_speaks_for_its_side_of_the_middle(num_classes: i
     named = {2: ("down", "up"), 3: ("down", "flat", "up")}
     assert labelling.classes == named.get(num_classes, tuple(f"class_{i}" for i in range(num_classes)))
     assert labelling.edges is None
+
+
+def test_a_class_has_a_name_and_speaks_for_a_position() -> None:
+    """A regime that is volatile or ranging speaks for none."""
+    found = {
+        keys["source"]: dict(zip(one.classes, one.directions, strict=True))
+        for keys in EVERY
+        for one in [labelled(walk(1, 150), keys)]
+    }
+    three = {"down": -1, "flat": 0, "up": 1}
+    assert found == {
+        "forward_return": three,
+        "zigzag": three,
+        "triple_barrier": three,
+        "regime": {"trending_up": 1, "trending_down": -1, "ranging": 0, "volatile": 0},
+        "context": {"bearish": -1, "neutral": 0, "bullish": 1},
+    }
 
 
 @every_source
