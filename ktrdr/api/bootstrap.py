@@ -103,13 +103,16 @@ class Backend:
 
 def executor_of(settings: Settings) -> OperationExecutor:
     """The engine that the settings name, and what it tells its workers."""
+    told = {"PYTHONUNBUFFERED": "1", "KTRDR_CHECKPOINT_EPOCHS": str(settings.checkpoint_epochs)}
+    if settings.checkpoint_seconds is not None:
+        told["KTRDR_CHECKPOINT_SECONDS"] = str(settings.checkpoint_seconds)
     if settings.executor == "local":
         # The database's password travels by environment, never by command line.
-        environment = {"KTRDR_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+        environment = {"KTRDR_HOME": str(settings.home), **told}
         if settings.database_url is not None:
             environment["KTRDR_DATABASE_URL"] = settings.url
         return LocalExecutor(settings.logs, environment, settings.worker_slots)
-    environment = {"KTRDR_HOME": settings.ray_home or str(settings.home), "PYTHONUNBUFFERED": "1"}
+    environment = {"KTRDR_HOME": settings.ray_home or str(settings.home), **told}
     token = None if settings.ray_token is None else settings.ray_token.get_secret_value()
     return RayExecutor(settings.ray_address, token, logs=settings.logs, environment=environment)
 

@@ -71,6 +71,7 @@ class Recorder:
         self._beat: asyncio.Task[None] | None = None
         self._due: asyncio.Event | None = None
         self._ending = False
+        self._on_idle: Callable[[], None] = lambda: None
         self.cancel_requested = threading.Event()
         self.fenced = threading.Event()
 
@@ -88,9 +89,10 @@ class Recorder:
             self._progress = claimed.operation.progress  # shown until this attempt has its own
         return claimed
 
-    def begin(self, fingerprint: Fingerprint) -> None:
-        """Start the heartbeat."""
+    def begin(self, fingerprint: Fingerprint, on_idle: Callable[[], None] = lambda: None) -> None:
+        """Start the heartbeat. `on_idle` is called in its thread when a generation was recorded."""
         self._fingerprint = fingerprint
+        self._on_idle = on_idle
         self._loop.call_soon_threadsafe(self._start_beat)
 
     def report(self, progress: Progress) -> None:
@@ -223,6 +225,7 @@ class Recorder:
                 self._pointer = None
         if pointer.artifacts is not None:  # only now is the older generation of no more use
             delete_older(self._artifacts, self._claimed().operation_id, pointer.artifacts)
+        self._on_idle()
 
     async def _finish(self, event: Event, outcome: Mapping[str, Any]) -> bool:
         await self._end_beat()

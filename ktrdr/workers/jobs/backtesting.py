@@ -36,11 +36,12 @@ def run(run: Run) -> Mapping[str, Any] | None:
     while state.bar < last:
         state = advance(bars, targets, first, last, costs, state, CHUNK_BARS)
         run.report(_progress(state, first, last))
-        if run.should_stop() or (time.monotonic() - saved > CHECKPOINT_SECONDS and run.checkpoint_due()):
+        stopping = run.should_stop()
+        if stopping or time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
             kept = BacktestCheckpointState(bar=state.bar, first=first, last=last, simulation=state.to_json())
-            run.save({}, kept.to_json())
-        if run.should_stop():
+            run.keep(kept.to_json(), due=True)
+        if stopping:
             return None
     return _result(bars, targets, last, costs, state, request.get("level"))
 
