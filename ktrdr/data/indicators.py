@@ -48,8 +48,12 @@ _COMPUTE: Mapping[str, Callable[[Bars, Parameters], tuple[Floats, ...]]] = {
 }
 
 
+def outputs(bars: Bars, indicator: Indicator) -> tuple[Floats, ...]:
+    """Every output of an indicator in the catalogue's order, each (n,); NaN until it is warm."""
+    return _COMPUTE[indicator.type](bars, indicator.parameters)
+
+
 def compute(bars: Bars, indicator: Indicator, output: str | None) -> Floats:
     """One output of an indicator, (n,); NaN until it is warm. None: its first output."""
-    outputs = INDICATORS[indicator.type][1]
-    values = _COMPUTE[indicator.type](bars, indicator.parameters)
-    return np.asarray(values[0 if output is None else outputs.index(output)], dtype=np.float64)
+    names = INDICATORS[indicator.type][1]
+    return outputs(bars, indicator)[0 if output is None else names.index(output)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from ktrdr.domain.strategies import Strategy
-from ktrdr.training.losses import class_weights, focal_loss
+from ktrdr.training.losses import class_weights, cross_entropy, focal, huber
 
 FOCAL_GAMMA = 2.0  # Lin et al. (2017)
 HUBER_DELTA = 1.0  # deviations of the target
@@ -24,17 +23,18 @@ class Objective:
         self._weights: torch.Tensor | None = None
         if training.class_weights == "balanced":
             counts = torch.bincount(targets.cpu(), minlength=strategy.decisions.num_classes or 0)
-            self._weights = class_weights(counts).to(targets.device)
+            weights = class_weights("balanced", counts.tolist())
+            self._weights = None if weights is None else weights.to(targets.device)
         elif training.class_weights is not None:
             self._weights = torch.tensor(training.class_weights, device=targets.device)
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch, a scalar that can be differentiated."""
         if self._loss == "huber":
-            return nn.functional.huber_loss(outputs.squeeze(1), targets, delta=self._delta)
+            return huber(outputs.squeeze(1), targets, self._delta)
         if self._loss == "focal":
-            return focal_loss(outputs, targets, self._gamma, self._weights)
-        return nn.functional.cross_entropy(outputs, targets, self._weights)
+            return focal(outputs, targets, self._gamma, self._weights)
+        return cross_entropy(outputs, targets, self._weights)
 
     def right(self, outputs: torch.Tensor, targets: torch.Tensor) -> float:
         """The share of rows whose class, or whose sign, is the predicted one."""
