@@ -44,7 +44,12 @@ INDICATORS = {
 THIRDS = {"low": [0, 25, 45], "middle": [30, 45, 55, 70], "high": [55, 75, 100]}
 FUZZY_SETS: dict[str, dict[str, Any]] = {
     "rsi_state": {"indicator": "rsi_14", **THIRDS},
-    "stoch_k": {"indicator": "stoch.k", "low": [0, 10, 25], "middle": [20, 40, 60, 80], "high": [75, 90, 100]},
+    "stoch_k": {
+        "indicator": "stoch.k",
+        "low": [0, 10, 25],
+        "middle": [20, 40, 60, 80],
+        "high": [75, 90, 100],
+    },
     "stoch_d": {"indicator": "stoch.d", "low": [0, 0, 30], "high": [70, 100, 100]},
     "mfi_state": {"indicator": "mfi_14", **THIRDS},
     "trend": {"indicator": "adx_14", "weak": [0, 0, 15, 25], "strong": [20, 40, 60]},

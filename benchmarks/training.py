@@ -51,7 +51,7 @@ def problem(batch_size: int) -> Problem:
         random.normal(size=(ROWS, FEATURES)).astype(np.float32), names, np.zeros(FEATURES, dtype=bool)
     )
     score = random.integers(0, CLASSES, ROWS).astype(np.float64)
-    series = Series("NASDAQ", np.arange(ROWS), matrix, score, 0, ROWS)
+    series = Series("NASDAQ", np.arange(ROWS), matrix, matrix.values, score, 0, ROWS)
     labelling = Labelling(score, 1, (0.5, 1.5), ("down", "flat", "up"), (-1, 0, 1))
     plain = Scaler(np.zeros(FEATURES), np.ones(FEATURES))
     whole = ((0, ROWS),)

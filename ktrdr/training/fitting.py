@@ -49,7 +49,7 @@ class FitInHand:
         self._watched_targets = problem.targets(fold, fold.watched).to(device)
         torch.manual_seed(fit.seed)  # initial weights and dropout, on every device
         self._order = torch.Generator().manual_seed(fit.seed)
-        self.network = build_network(len(problem.features), strategy).to(device)
+        self.network = build_network(len(problem.features), strategy, fold.scaler).to(device)
         self._optimizer = build_optimizer(self.network.parameters(), strategy.training)
         self._objective = Objective(strategy, self._targets)
         self._schedule = Schedule(

@@ -17,6 +17,7 @@ from ktrdr.domain.strategies import strategy_sha256
 from ktrdr.training.evaluation import evaluate
 from ktrdr.training.fitting import EpochScore, FitInHand, Stopped
 from ktrdr.training.history import History
+from ktrdr.training.model import learned_memberships, load_network
 from ktrdr.training.problem import Fold, Problem
 
 
@@ -90,7 +91,9 @@ def train(
         report = run.ended(score)
         if not on_epoch(report, run.snapshot):
             return None
-    return Trained(run.networks, _manifest(problem), evaluate(problem, run.networks), run.history.records())
+    return Trained(
+        run.networks, _manifest(problem, run.networks), evaluate(problem, run.networks), run.history.records()
+    )
 
 
 def _leave(on_epoch: OnEpoch, report: EpochReport, snapshot: Snapshot) -> None:
@@ -140,16 +143,15 @@ class _Run:
     def snapshot(self) -> Snapshot:
         begun = self.fit is not None and self.fit.epochs_done > 0
         in_hand = self.fit.state() if self.fit is not None and begun else None
-        tensors = {**self.networks, "history": self.history.table()}
+        changing = {"history": self.history.table()}
         if self.fit is not None and begun:
-            tensors |= self.fit.tensors()
-        return Snapshot(
-            {name: one.detach().clone() for name, one in tensors.items()},
-            {"fit": self._index, "in_hand": in_hand},
-        )
+            changing |= self.fit.tensors()
+        copied = {name: one.detach().to("cpu", copy=True) for name, one in changing.items()}
+        return Snapshot({**self.networks, **copied}, {"fit": self._index, "in_hand": in_hand})
 
 
-def _manifest(problem: Problem) -> dict[str, Any]:
+def _manifest(problem: Problem, networks: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What a backtest must know of the networks, and what they learnt of the fuzzy sets."""
     return {
         "strategy_sha256": strategy_sha256(problem.strategy),
         "features": list(problem.features),
@@ -159,6 +161,11 @@ def _manifest(problem: Problem) -> dict[str, Any]:
         "classes": list(problem.labelling.classes) if problem.classifies else None,
         "directions": list(problem.labelling.directions) if problem.classifies else None,
         "folds": [_fold(fold) for fold in problem.folds],
+        "memberships": [
+            learned_memberships(load_network(networks, one, problem.strategy))
+            for one in range(len(problem.fits))
+            if problem.strategy.model.learn_memberships
+        ],
     }
 
 

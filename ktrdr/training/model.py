@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
+from ktrdr.data.features import Scaler
+from ktrdr.data.fuzzy import FuzzyLayer
+from ktrdr.data.inputs import resolve
 from ktrdr.domain.strategies import Architecture, Strategy
 from ktrdr.training.samples import Samples
 
@@ -40,12 +44,21 @@ class Recurrent(nn.Module):
         return self.head(self.dropout(states[:, -1]))  # type: ignore[no-any-return]
 
 
-def build_network(inputs: int, strategy: Strategy) -> nn.Module:
-    """From features to logits of the classes, (m, classes), or to one prediction, (m, 1)."""
+def build_network(inputs: int, strategy: Strategy, scaler: Scaler | None = None) -> nn.Module:
+    """From features to logits of the classes, (m, classes), or to one prediction, (m, 1).
+
+    Where memberships are learnt it begins at the readings, and `scaler` is part of it (None: it will be
+    loaded with the weights).
+    """
     outputs, model = strategy.decisions.num_classes or 1, strategy.model
-    if model.type != "mlp":
-        return Recurrent(model.type, inputs, outputs, model.architecture)
-    return _perceptron(inputs, outputs, model.architecture)
+    if model.type == "mlp":
+        network: nn.Module = _perceptron(inputs, outputs, model.architecture)
+    else:
+        network = Recurrent(model.type, inputs, outputs, model.architecture)
+    if not model.learn_memberships:
+        return network
+    mean, deviation = (None, None) if scaler is None else (scaler.mean, scaler.deviation)
+    return nn.Sequential(FuzzyLayer(resolve(strategy), mean, deviation, learnable=True), network)
 
 
 def load_network(tensors: Mapping[str, torch.Tensor], index: int, strategy: Strategy) -> nn.Module:
@@ -57,9 +70,10 @@ def load_network(tensors: Mapping[str, torch.Tensor], index: int, strategy: Stra
     return network
 
 
-def window_length(strategy: Strategy) -> int:
-    """How many bars up to its own a prediction looks at."""
-    return 1 if strategy.model.type == "mlp" else strategy.model.architecture.sequence_length or 1
+def learned_memberships(network: nn.Module) -> dict[str, Any]:
+    """By fuzzy set and label what a network that learns them has come to, in the grammar's words."""
+    layers = [one for one in network.modules() if isinstance(one, FuzzyLayer)]
+    return layers[0].learned() if layers else {}
 
 
 def predict(network: nn.Module, samples: Samples, *, classes: bool) -> torch.Tensor:

@@ -11,15 +11,22 @@ import torch
 from numpy.typing import NDArray
 
 from ktrdr.data.bars import Bars
-from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler
+from ktrdr.data.features import (
+    FeatureMatrix,
+    Scaler,
+    Singles,
+    compute_features,
+    first_warm,
+    fit_scaler,
+    readings,
+)
 from ktrdr.data.market import Market
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.fingerprints import derive_seed
 from ktrdr.domain.market import midnight
 from ktrdr.domain.strategies import Strategy
 from ktrdr.training.labels import Labelling, classify, fit_edges, label
-from ktrdr.training.model import window_length
-from ktrdr.training.samples import Samples
+from ktrdr.training.samples import Samples, samples_of, window_length
 from ktrdr.training.splits import Ranges, Split, row_count, split_rows
 
 Floats = NDArray[np.float64]
@@ -33,6 +40,7 @@ class Series:
     symbol: str
     time: NDArray[np.int64]
     features: FeatureMatrix
+    inputs: Singles  # (n, …) what the network is given: the features, or readings whose sets it learns
     score: Floats  # (n,) what is classed, or predicted; NaN where it is not known
     first: int
     end: int
@@ -83,20 +91,9 @@ class Problem:
         return self.strategy.decisions.output_format == "classification"
 
     def samples(self, fold: Fold, ranges: Ranges) -> Samples:
-        """Scaled features of rows, float32; for a recurrent network the windows that end at them."""
-        length = window_length(self.strategy)
-        parts = [(one, first, last) for one, (first, last) in self._of(ranges) if last > first]
-        if not parts:
-            return Samples(torch.empty(0, len(self.features)))
-        rows = [fold.scaler.apply(one.features.values[a - length + 1 : b]) for one, a, b in parts]
-        matrix = torch.from_numpy(np.concatenate(rows).astype(np.float32))
-        if length == 1:
-            return Samples(matrix)
-        begins = np.cumsum([0, *(len(one) for one in rows)])
-        ends = [
-            np.arange(begin + length - 1, begin + len(one)) for begin, one in zip(begins, rows, strict=False)
-        ]
-        return Samples(matrix, torch.from_numpy(np.concatenate(ends)), length)
+        """Of rows what the network is given; for a recurrent network the windows that end at them."""
+        spans = [(one.inputs, first, last) for one, (first, last) in self._of(ranges) if last > first]
+        return samples_of(self.strategy, fold.scaler, spans)
 
     def targets(self, fold: Fold, ranges: Ranges) -> torch.Tensor:
         """Classes (m,) int64 by the fold's own edges, or its own standardised returns (m,) float32."""
@@ -146,11 +143,12 @@ def _series(market: Market, symbol: str, strategy: Strategy) -> tuple[Series, La
     features = compute_features(market, symbol, strategy)
     labelling = label(bars.until(end), strategy.training.labels, strategy.decisions.num_classes or 3)
     values = features.values[:end]
-    earliest = begin + strategy.training_data.history_required
-    first = max(_first_warm(values, symbol, earliest) + window_length(strategy) - 1, earliest)
-    first = max(first, _first_known(labelling, symbol))
     kept = FeatureMatrix(values, features.names, features.scaled)
-    return Series(symbol, bars.time[:end], kept, labelling.score, first, end), labelling
+    reach = window_length(strategy) - 1  # a window's oldest row is warm too
+    earliest = begin + strategy.training_data.history_required
+    first = max(first_warm(kept, max(0, earliest - reach)) + reach, _first_known(labelling, symbol))
+    inputs = readings(market, symbol, strategy).values[:end] if strategy.model.learn_memberships else values
+    return Series(symbol, bars.time[:end], kept, inputs, labelling.score, first, end), labelling
 
 
 def _fold(series: Sequence[Series], labelling: Labelling, strategy: Strategy, split: Split) -> Fold:
@@ -184,22 +182,6 @@ def _date_range(bars: Bars, strategy: Strategy) -> tuple[int, int]:
             f"{end - begin} development bars lie in {wanted.start} to {wanted.end}; widen the date_range.",
         )
     return int(begin), int(end)
-
-
-def _first_warm(values: NDArray[np.floating], symbol: str, earliest: int) -> int:
-    """The first row from which on all features are numbers. Raises StepFailed for a later gap."""
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.any():
-        raise StepFailed(
-            "NOT_ENOUGH_DATA",
-            f"No bar of {symbol} has all its features; the indicators' periods are too long.",
-        )
-    warm = int(np.argmax(finite))
-    gaps = np.flatnonzero(~finite[max(warm, earliest) :])
-    if len(gaps):
-        at = max(warm, earliest) + int(gaps[0])
-        raise StepFailed("NOT_FINITE", f"A feature of bar {at} of {symbol} is not a number.")
-    return warm
 
 
 def _first_known(labelling: Labelling, symbol: str) -> int:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ktrdr.data.features import FeatureMatrix, Scaler, compute_features
+from ktrdr.data.features import Scaler, Singles, compute_features, readings
 from ktrdr.data.market import Market
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import Strategy, strategy_sha256
-from ktrdr.training.model import load_network, predict, window_length
-from ktrdr.training.samples import Samples
+from ktrdr.training.model import load_network, predict
+from ktrdr.training.samples import samples_of
 
 Tensors = Mapping[str, torch.Tensor]
 Targets = NDArray[np.int8]
@@ -25,12 +25,12 @@ def validation_targets(
 ) -> tuple[Targets, int, int]:
     """Targets (n,) of the strategy's first symbol and the validation segment [first, last): each block
     by its own fold's networks, none of which saw a bar of it or a label that did."""
-    features = _checked(manifest, market, strategy)
-    targets = np.zeros(len(features.values), dtype=np.int8)
+    inputs = _checked(manifest, market, strategy)
+    targets = np.zeros(len(inputs), dtype=np.int8)
     blocks = [(number, *fold["block"][0]) for number, fold in enumerate(manifest["folds"])]
     predicted = [(number, first, last) for number, first, last in blocks if last > first]
     for number, first, last in predicted:
-        targets[first:last] = _decide(tensors, manifest, features, strategy, number, first, last)
+        targets[first:last] = _decide(tensors, manifest, inputs, strategy, number, first, last)
     return targets, predicted[0][1], predicted[-1][2]
 
 
@@ -38,31 +38,32 @@ def holdout_targets(
     tensors: Tensors, manifest: Mapping[str, Any], market: Market, strategy: Strategy, first: int
 ) -> Targets:
     """Targets (n,) from bar `first` on, by the networks that are for bars after all of development."""
-    features = _checked(manifest, market, strategy)
-    last, final = len(features.values), len(manifest["folds"]) - 1
+    inputs = _checked(manifest, market, strategy)
+    last, final = len(inputs), len(manifest["folds"]) - 1
     targets = np.zeros(last, dtype=np.int8)
-    targets[first:] = _decide(tensors, manifest, features, strategy, final, first, last)
+    targets[first:] = _decide(tensors, manifest, inputs, strategy, final, first, last)
     return targets
 
 
-def _checked(manifest: Mapping[str, Any], market: Market, strategy: Strategy) -> FeatureMatrix:
-    features = compute_features(market, strategy.training_data.symbols.all[0], strategy)
-    if (
-        list(features.names) != manifest["features"]
-        or strategy_sha256(strategy) != manifest["strategy_sha256"]
-    ):
-        differing = sorted(set(features.names) ^ set(manifest["features"]))
+def _checked(manifest: Mapping[str, Any], market: Market, strategy: Strategy) -> Singles:
+    """What the networks are given of each bar, if they were trained for this strategy."""
+    names = strategy.features()
+    if list(names) != manifest["features"] or strategy_sha256(strategy) != manifest["strategy_sha256"]:
+        differing = sorted(set(names) ^ set(manifest["features"]))
         raise StepFailed(
             "MODEL_MISMATCH",
             f"The model was trained for another strategy (features that differ: {differing}). Train it anew.",
         )
-    return features
+    symbol = strategy.training_data.symbols.all[0]
+    if strategy.model.learn_memberships:
+        return readings(market, symbol, strategy).values
+    return compute_features(market, symbol, strategy).values
 
 
 def _decide(
     tensors: Tensors,
     manifest: Mapping[str, Any],
-    features: FeatureMatrix,
+    inputs: Singles,
     strategy: Strategy,
     fold: int,
     first: int,
@@ -71,7 +72,7 @@ def _decide(
     """What the ensemble's mean says of the bars [first, last)."""
     torch.set_num_threads(1)
     known = manifest["folds"][fold]
-    samples = _samples(features, Scaler.from_json(known["scaler"]), strategy, first, last)
+    samples = samples_of(strategy, Scaler.from_json(known["scaler"]), [(inputs, first, last)])
     size = int(manifest["ensemble"])
     classifies = manifest["classes"] is not None
     mean = torch.stack(
@@ -86,14 +87,6 @@ def _decide(
     costs = strategy.decisions.cost_model
     wanted = costs.round_trip_cost * (1.0 if costs.min_edge_multiplier is None else costs.min_edge_multiplier)
     return _by_return(mean.double() * deviation + centre, wanted)
-
-
-def _samples(features: FeatureMatrix, scaler: Scaler, strategy: Strategy, first: int, last: int) -> Samples:
-    length = window_length(strategy)
-    rows = features.values[first - length + 1 : last]
-    matrix = torch.from_numpy(scaler.apply(rows).astype(np.float32))
-    ends = None if length == 1 else torch.arange(length - 1, len(rows))
-    return Samples(matrix, ends, length)
 
 
 def _by_class(odds: torch.Tensor, directions: list[int], threshold: float) -> Targets:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,8 @@ import pytest
 
 from ktrdr.data.bars import Bars, load_development, load_with_holdout
 from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler, membership
-from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.market import NASDAQ, midnight
 from ktrdr.domain.strategies import INDICATORS, Membership, Strategy, parse_strategy
-from ktrdr.training.problem import FINAL, build_problem
 from tests.integration.strategies import SMALL
 
 HORIZON = 5
@@ -65,47 +62,6 @@ def test_a_shorter_history_has_the_same_features() -> None:
     np.testing.assert_array_equal(compute_features(bars().until(300), strategy).values, whole[:300])
 
 
-def test_scalers_and_label_edges_use_training_rows_only() -> None:
-    """For each fold, another market from its block on changes nothing that it trains on."""
-    strategy = every_indicator()
-    problem = build_problem(bars(), strategy, seed=1)
-    for number, fold in enumerate(problem.folds[:-1]):
-        other = build_problem(changed_from(bars(), fold.block_first), strategy, seed=1)
-        same = other.folds[number]
-        assert (same.first, same.train_end, same.edges) == (fold.first, fold.train_end, fold.edges)
-        assert same.scaler.to_json() == fold.scaler.to_json()
-        mine = problem.inputs(fold, fold.first, fold.train_end)
-        assert mine.equal(other.inputs(same, fold.first, fold.train_end))
-        labels = problem.labels(fold, fold.first, fold.train_end)
-        assert labels.equal(other.labels(same, fold.first, fold.train_end))
-
-
-def test_the_scaler_is_that_of_the_training_rows() -> None:
-    problem = build_problem(bars(), every_indicator(), seed=1)
-    scaled = problem.features.scaled
-    assert scaled.any()
-    for fold in problem.folds:
-        rows = problem.features.values[fold.first : fold.train_end][:, scaled]
-        np.testing.assert_allclose(fold.scaler.mean[scaled], rows.mean(axis=0), rtol=1e-12)
-        np.testing.assert_allclose(fold.scaler.deviation[scaled], rows.std(axis=0), rtol=1e-12)
-        assert (fold.scaler.mean[~scaled] == 0.0).all()
-        low, high = np.quantile(problem.forward[fold.first : fold.train_end], [1 / 3, 2 / 3])
-        assert fold.edges == (low, high)
-
-
-def test_the_purge_is_as_long_as_the_horizon() -> None:
-    """The last training label ends at the last bar before the block."""
-    problem = build_problem(bars(), parse_strategy(SMALL), seed=1)
-    for fold in problem.folds:
-        assert fold.train_end + HORIZON == fold.block_first
-        assert np.isfinite(problem.forward[fold.first : fold.train_end]).all()
-    blocks = [(fold.block_first, fold.block_last) for fold in problem.folds[:-1]]
-    assert blocks[-1][1] == len(bars())
-    assert all(one[1] == after[0] for one, after in pairwise(blocks))
-    assert problem.folds[-1].name == FINAL
-    assert np.isnan(problem.forward[-HORIZON:]).all()
-
-
 def test_development_bars_are_cut() -> None:
     """The holdout is not merely unused: it is not in the memory behind the arrays."""
     development = load_development("nasdaq")
@@ -117,12 +73,6 @@ def test_development_bars_are_cut() -> None:
         column = getattr(development, name)
         assert column.base is None
         np.testing.assert_array_equal(column, getattr(whole, name)[:first])
-
-
-def test_too_few_bars_say_so() -> None:
-    with pytest.raises(StepFailed, match="120 bars leave") as refused:
-        build_problem(bars().until(120), parse_strategy(SMALL), seed=1)
-    assert refused.value.step_code == "NOT_ENOUGH_DATA"
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load, save
 
 from ktrdr.data.bars import load_development
-from ktrdr.data.market import Market
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training import loop
 from ktrdr.training.loop import EpochReport, Snapshot, Trained, train
 from ktrdr.training.problem import Problem, build_problem
 from tests.integration.strategies import SMALL
+from tests.markets import daily
 
 EPOCHS = 3
 TOTAL = 9  # two folds and the final fit
@@ -41,6 +41,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "training": STOPPING
         | {"data_split": {"train": 0.6, "validation": 0.2, "test": 0.2}, "walk_forward": None, "epochs": 9}
     },
+    "learning sets": {"model": {"learn_memberships": True}},
+    "learning sets, gru": {"model": {"type": "gru", "architecture": CELLS, "learn_memberships": True}},
     "zigzag": {"training": {"labels": {"source": "zigzag", "zigzag_threshold": 0.03, "label_lookahead": 5}}},
 }
 
@@ -51,8 +53,7 @@ def problem(kind: str = "plain", seed: int = 3) -> Problem:
     config["training"] |= {"epochs": EPOCHS, "batch_size": 64}
     for part, values in KINDS[kind].items():
         config[part] = {**config[part], **values}
-    market = Market("1d", {("NASDAQ", "1d"): load_development("nasdaq").until(700)})
-    return build_problem(market, parse_strategy(config), seed)
+    return build_problem(daily(load_development("nasdaq").until(700)), parse_strategy(config), seed)
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:

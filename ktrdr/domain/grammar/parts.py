@@ -243,7 +243,7 @@ class Labels(Part):
         else:
             defaults = dict(LABELS.get(source, {})) if isinstance(source, str) else {}
         if ATR_NAMES & value.keys():  # the names that count in ATRs
-            defaults["vol_method"] = "atr"
+            defaults |= {"vol_method": "atr", "vol_span": 14}
         aliases = {"pt_multiplier": "profit_target_atr", "sl_multiplier": "stop_loss_atr"}
         aliases |= {"max_holding_period": "max_holding_bars", "vol_span": "atr_period"}
         wanted = {key: one for key, one in defaults.items() if aliases.get(key) not in value}

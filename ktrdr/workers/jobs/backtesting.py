@@ -13,6 +13,7 @@ from ktrdr.backtesting.significance import exam
 from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
 from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.data.market import Market
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
@@ -54,9 +55,16 @@ def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any,
     dataset = str(run.operation.request["dataset"])
     if segment is Segment.HOLDOUT:
         bars, first = load_with_holdout(dataset)
-        return bars, holdout_targets(tensors, manifest, bars, strategy, first), first, len(bars.close)
+        return (
+            bars,
+            holdout_targets(tensors, manifest, Market("1d", {("NASDAQ", "1d"): bars}), strategy, first),
+            first,
+            len(bars.close),
+        )
     bars = load_development(dataset)
-    targets, first, last = validation_targets(tensors, manifest, bars, strategy)
+    targets, first, last = validation_targets(
+        tensors, manifest, Market("1d", {("NASDAQ", "1d"): bars}), strategy
+    )
     return bars, targets, first, last
 
 

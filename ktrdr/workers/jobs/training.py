@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ktrdr.checkpointing.artifacts import read_generation, write_generation
 from ktrdr.checkpointing.policy import Cadence, CheckpointPolicy
 from ktrdr.checkpointing.schemas import TrainingCheckpointState
 from ktrdr.data.bars import load_development
+from ktrdr.data.market import Market
 from ktrdr.domain.operations import Progress
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.loop import EpochReport, Snapshot, train
@@ -22,7 +24,8 @@ def run(run: Run, policy: CheckpointPolicy) -> Mapping[str, Any] | None:
     """Train to the end, or to the epoch at which the run should stop (None)."""
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
-    problem = build_problem(load_development(str(request["dataset"])), strategy, int(request["seed"]))
+    bars = load_development(str(request["dataset"]))
+    problem = build_problem(Market("1d", {("NASDAQ", "1d"): bars}), strategy, int(request["seed"]))
     trained = train(
         problem,
         _start(run),
@@ -75,6 +78,6 @@ def _progress(report: EpochReport) -> Progress:
             "total_epochs": report.total_epochs,
             "fold": report.fold,
             "member": report.member,
-            "loss": report.loss,
+            **({} if report.score is None else asdict(report.score)),
         },
     )
