@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ktrdr.data.bars import Bars
 from ktrdr.domain.errors import StepFailed
+from ktrdr.domain.grammar.parts import Labels
 from ktrdr.domain.labels import CLASSES, DEFAULT_CLASSES
 from ktrdr.training.labels import Labelling, classify, fit_edges, forward_returns, label
 
@@ -309,7 +310,8 @@ def test_a_row_that_is_not_known_has_no_class_and_no_say() -> None:
 
 
 def test_a_setting_that_is_missing_is_named() -> None:
+    """Settings that passed no validation have no defaults."""
     with pytest.raises(ValueError, match="zigzag_threshold"):
-        label(walk(1, 50), settings(source="zigzag", label_lookahead=5), 3)
+        label(walk(1, 50), Labels.model_construct(source="zigzag", label_lookahead=5), 3)
     with pytest.raises(ValueError, match="vol_span of 2"):
         labelled(walk(1, 50), {**EVERY[2], "vol_span": 1})
