@@ -71,19 +71,20 @@ class CheckpointWriter:
         was the disk: that is a warning, and the checkpoint before stays good.
         """
         with self._lock:
-            if self._task is not None and self._task.done():
-                self._task.result()
             self._latest = kept
             self._due = self._due or due
+            task = self._task
+        if task is not None and task.done():
+            task.result()
         self.wake()
 
     def wake(self) -> None:
-        """Begin to write if a state is due, none is in the writing, and the last one is recorded.
+        """Begin to write if a state is due, none is in the writing, and the recorder is ready for it.
 
         While the database is away nothing new is written, so that the disk does not fill.
         """
         with self._lock:
-            if self._ended or self._busy or not self._due or not self._recorder.idle():
+            if self._ended or self._busy or not self._due or not self._recorder.ready():
                 return
             assert self._latest is not None
             self._due = False
@@ -122,7 +123,6 @@ class CheckpointWriter:
         finally:
             with self._lock:
                 self._busy = False
-            self.wake()  # what became due meanwhile, if that was recorded before this line
 
     def _offered(self, kept: Kept, kind: CheckpointType) -> bool:
         if self._recorder.fenced.is_set():
