@@ -120,9 +120,12 @@ class Recorder:
         if self._due is not None:
             self._loop.call_soon_threadsafe(self._due.set)
 
-    def finish(self, event: Event, **outcome: Any) -> bool:
-        """Write the end, the last checkpoint with it; waits out a database outage, bounded."""
-        return self._call(self._finish(event, outcome))
+    def finish(self, event: Event, last: Pointer | None = None, **outcome: Any) -> bool:
+        """Write the end, and in the same transaction the last checkpoint: `last`, or what was offered.
+
+        Waits out a database outage, bounded.
+        """
+        return self._call(self._finish(event, last, outcome))
 
     def close(self) -> None:
         self._call(self._shut())
@@ -234,8 +237,11 @@ class Recorder:
         if pointer.artifacts is not None:  # only now is the older generation of no more use
             delete_older(self._artifacts, self._claimed().operation_id, pointer.artifacts)
 
-    async def _finish(self, event: Event, outcome: Mapping[str, Any]) -> bool:
+    async def _finish(self, event: Event, last: Pointer | None, outcome: Mapping[str, Any]) -> bool:
         await self._end_beat()
+        if last is not None:
+            with self._lock:
+                self._pointer = last
         deadline = self._loop.time() + OUTAGE_SECONDS
         while True:
             try:

@@ -17,7 +17,7 @@ from ktrdr.checkpointing.artifacts import read_generation, write_generation
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.operations import Event, NewOperation, Operation, OperationType
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.recorder import Recorder
+from ktrdr.workers.recorder import Pointer, Recorder
 from ktrdr.workers.writer import CheckpointWriter, Kept
 from tests.contract.support import FINGERPRINT
 from tests.integration.backend import eventually
@@ -72,8 +72,8 @@ class Attempt:
         """From here on what is offered is recorded."""
         self.recorder.begin(FINGERPRINT, self.writer.wake)
 
-    def cancel(self) -> None:
-        assert self.recorder.finish(Event.CANCEL, error_message="ended by the test")
+    def cancel(self, last: Pointer | None) -> None:
+        assert self.recorder.finish(Event.CANCEL, last, error_message="ended by the test")
 
     def close(self) -> None:
         self.disk.open()
@@ -168,8 +168,7 @@ def test_what_is_not_due_is_not_written_until_the_attempt_ends(attempt: Attempt)
     attempt.await_row(1)
     for epoch in (2, 3, 4):
         attempt.writer.keep(kept(epoch), due=False)
-    assert attempt.writer.flush(CheckpointType.FAILURE)
-    attempt.cancel()
+    attempt.cancel(attempt.writer.flush(CheckpointType.FAILURE))
     assert attempt.await_row(4).checkpoint_type is CheckpointType.FAILURE
     assert attempt.disk.written == [b"the tensors of epoch 1", b"the tensors of epoch 4"]
     assert len(attempt.generations()) == 1, "the older generation is gone with its row"
@@ -192,7 +191,7 @@ def test_a_flush_waits_for_the_write_in_progress_and_then_writes_the_latest(atte
     attempt.writer.keep(kept(1), due=True)
     attempt.disk.await_writer()
     attempt.writer.keep(kept(2), due=False)
-    saved: list[bool] = []
+    saved: list[Pointer | None] = []
     flush = threading.Thread(target=lambda: saved.append(attempt.writer.flush(CheckpointType.SHUTDOWN)))
     flush.start()
     attempt.disk.open(1)
@@ -201,8 +200,7 @@ def test_a_flush_waits_for_the_write_in_progress_and_then_writes_the_latest(atte
     assert flush.is_alive()
     attempt.disk.open(1)
     flush.join(SECONDS)
-    assert saved == [True]
-    attempt.cancel()
+    attempt.cancel(saved[0])
     assert attempt.await_row(2).checkpoint_type is CheckpointType.SHUTDOWN
 
 
@@ -213,8 +211,7 @@ def test_a_state_that_is_on_disk_is_not_written_again(attempt: Attempt) -> None:
     attempt.writer.keep(kept(1), due=True)
     before = attempt.await_row(1)
     assert before.checkpoint_type is CheckpointType.PERIODIC
-    assert attempt.writer.flush(CheckpointType.CANCELLATION)
-    attempt.cancel()
+    attempt.cancel(attempt.writer.flush(CheckpointType.CANCELLATION))
     after = attempt.await_row(1)
     assert (after.checkpoint_type, after.artifacts) == (CheckpointType.CANCELLATION, before.artifacts)
     assert len(attempt.disk.written) == 1
@@ -278,8 +275,9 @@ def test_a_flush_that_finds_no_disk_says_so(attempt: Attempt) -> None:
     attempt.artifacts.mkdir(exist_ok=True)
     (attempt.artifacts / ID).write_bytes(b"not a directory")
     attempt.writer.keep(kept(1), due=False)
-    assert not attempt.writer.flush(CheckpointType.CANCELLATION)
-    attempt.cancel()
+    last = attempt.writer.flush(CheckpointType.CANCELLATION)
+    assert last is None
+    attempt.cancel(last)
     assert attempt.row() is None
 
 
@@ -297,7 +295,7 @@ def test_an_error_that_is_not_the_disks_ends_the_run(attempt: Attempt) -> None:
         return False
 
     eventually(told, within=SECONDS, what="the ValueError")
-    assert attempt.writer.flush(CheckpointType.FAILURE), "the next one is good"
+    assert attempt.writer.flush(CheckpointType.FAILURE) is not None, "the next one is good"
 
 
 def test_a_fenced_attempt_writes_nothing(attempt: Attempt) -> None:
@@ -305,7 +303,7 @@ def test_a_fenced_attempt_writes_nothing(attempt: Attempt) -> None:
     attempt.disk.open()
     attempt.recorder.fenced.set()
     attempt.writer.keep(kept(1), due=True)
-    assert not attempt.writer.flush(CheckpointType.SHUTDOWN)
+    assert attempt.writer.flush(CheckpointType.SHUTDOWN) is None
     assert attempt.generations() == []
 
 
