@@ -115,8 +115,8 @@ def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
         log.exception("%s failed", run.operation.operation_id)
         code, message = _explained(error)
         details = {"exit_status": 1, "log": traceback.format_exc()[-LOG_TAIL_CHARACTERS:]}
-        run.writer.flush(CheckpointType.FAILURE)
-        run.recorder.finish(Event.FAIL, error_code=code, error_message=message, error_details=details)
+        last = run.writer.flush(CheckpointType.FAILURE)
+        run.recorder.finish(Event.FAIL, last, error_code=code, error_message=message, error_details=details)
         return 1
     if run.recorder.fenced.is_set():
         log.warning("%s is owned by another attempt; nothing written", run.operation.operation_id)
@@ -133,9 +133,10 @@ def _leave(run: _Run) -> None:
     kind, message = CheckpointType.SHUTDOWN, GRACEFUL_SHUTDOWN
     if run.recorder.cancel_requested.is_set():  # it counts also when a signal followed it
         kind, message = CheckpointType.CANCELLATION, CANCELLED
-    if not run.writer.flush(kind):
+    last = run.writer.flush(kind)
+    if last is None:
         message = message.replace("checkpoint saved", "its last checkpoint could not be written")
-    run.recorder.finish(Event.CANCEL, error_message=message)
+    run.recorder.finish(Event.CANCEL, last, error_message=message)
 
 
 def _explained(error: Exception) -> tuple[str, str]:

@@ -61,7 +61,7 @@ class CheckpointWriter:
         self._due = False
         self._busy = False
         self._ended = False
-        self._task: Future[bool] | None = None
+        self._task: Future[None] | None = None
         self._written: tuple[Kept, Manifest | None] | None = None  # the writing thread's own
 
     def keep(self, kept: Kept, *, due: bool) -> None:
@@ -71,41 +71,43 @@ class CheckpointWriter:
         was the disk: that is a warning, and the checkpoint before stays good.
         """
         with self._lock:
-            if self._task is not None and self._task.done():
-                self._task.result()
             self._latest = kept
             self._due = self._due or due
+            task = self._task
+        if task is not None and task.done():
+            task.result()
         self.wake()
 
     def wake(self) -> None:
-        """Begin to write if a state is due, none is in the writing, and the last one is recorded.
+        """Begin to write if a state is due, none is in the writing, and the recorder is ready for it.
 
         While the database is away nothing new is written, so that the disk does not fill.
         """
         with self._lock:
-            if self._ended or self._busy or not self._due or not self._recorder.idle():
+            if self._ended or self._busy or not self._due or not self._recorder.ready():
                 return
             assert self._latest is not None
             self._due = False
             self._busy = True
-            self._task = self._thread.submit(self._write, self._latest, CheckpointType.PERIODIC)
+            self._task = self._thread.submit(self._write_and_offer, self._latest)
 
-    def flush(self, kind: CheckpointType) -> bool:
-        """Write the latest state, due or not, and offer it as `kind`: the attempt ends early.
+    def flush(self, kind: CheckpointType) -> Pointer | None:
+        """Write the latest state, due or not: the attempt ends early, and `kind` says how.
 
-        Waits for the disk. False when there is no state or it could not be written: the checkpoint
+        Waits for the disk; a checkpoint that is in the writing is recorded meanwhile. Returns what the
+        attempt ends with, or None when there is no state or it could not be written: the checkpoint
         before is what is left.
         """
         with self._lock:
             self._ended = True
             latest = self._latest
         if latest is None:
-            return False
+            return None
         task = self._thread.submit(self._write, latest, kind)  # behind the one in the writing
         failure = task.exception()
         if failure is not None:
             log.error("the last checkpoint was not written", exc_info=failure)
-            return False
+            return None
         return task.result()
 
     def close(self) -> None:
@@ -116,30 +118,30 @@ class CheckpointWriter:
 
     # In the writing thread.
 
-    def _write(self, kept: Kept, kind: CheckpointType) -> bool:
+    def _write_and_offer(self, kept: Kept) -> None:
         try:
-            return self._offered(kept, kind)
+            pointer = self._write(kept, CheckpointType.PERIODIC)
+            if pointer is not None:
+                self._recorder.offer(pointer)
         finally:
             with self._lock:
                 self._busy = False
-            self.wake()  # what became due meanwhile, if that was recorded before this line
 
-    def _offered(self, kept: Kept, kind: CheckpointType) -> bool:
+    def _write(self, kept: Kept, kind: CheckpointType) -> Pointer | None:
         if self._recorder.fenced.is_set():
-            return False
+            return None
         try:
             manifest = self._on_disk(kept)
         except OSError as error:  # a full disk must not end the run; the previous checkpoint stays good
             log.warning("the checkpoint was not written: %s", error)
             self._recorder.warn(f"checkpoint not written: {error.strerror}")
-            return False
+            return None
         if self._recorder.fenced.is_set():  # nothing will ever point at it
             if manifest is not None:
                 delete_generation(self._artifacts, manifest)
-            return False
+            return None
         self._recorder.warn(None)
-        self._recorder.offer(Pointer(kind, kept.state, manifest))
-        return True
+        return Pointer(kind, kept.state, manifest)
 
     def _on_disk(self, kept: Kept) -> Manifest | None:
         """Its files' generation: as it was written before, if it is the last one again."""

@@ -29,7 +29,7 @@ def run(run: Run, policy: CheckpointPolicy) -> Mapping[str, Any] | None:
     trained = train(
         problem,
         _start(run),
-        _epoch_watcher(run, policy),
+        epoch_watcher(run, policy),
         threads=run.operation.resources.num_cpus,
         should_stop=run.should_stop,
     )
@@ -52,7 +52,7 @@ def _start(run: Run) -> Snapshot | None:
     return Snapshot(tensors, state)
 
 
-def _epoch_watcher(
+def epoch_watcher(
     run: Run, policy: CheckpointPolicy
 ) -> Callable[[EpochReport, Callable[[], Snapshot]], bool]:
     """Called after each epoch: show it, keep it, say whether to go on."""
