@@ -35,13 +35,12 @@ class FaultData(Wire):
 
 
 class ReportData(Wire):
-    """`not_yet` is what a session or a training would refuse; `strategy` is what a text says."""
+    """`warnings` do not keep it from being run; `strategy` is what a text says."""
 
     valid: bool
     name: str | None
     errors: list[FaultData]
     warnings: list[FaultData]
-    not_yet: list[FaultData]
     features: list[str]
     strategy: dict[str, Any] | None = Field(None, description="only for a text that could be read")
 
@@ -53,7 +52,6 @@ class ReportData(Wire):
             name=report.name,
             errors=[FaultData(**one) for one in report.errors],
             warnings=[FaultData(**one) for one in report.warnings],
-            not_yet=[FaultData(**one) for one in report.not_yet],
             features=list(report.features),
             strategy=None if shown is None else finite(dict(shown)),
         )
@@ -63,7 +61,6 @@ class StrategySummary(Wire):
     name: str
     path: str
     valid: bool
-    runnable: bool
     errors: int
 
     @classmethod
@@ -73,7 +70,6 @@ class StrategySummary(Wire):
             name=file.name,
             path=str(file.path),
             valid=report.valid,
-            runnable=report.valid and not report.not_yet,
             errors=len(report.errors),
         )
 

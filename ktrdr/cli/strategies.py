@@ -116,14 +116,11 @@ def _shown(report: dict[str, Any]) -> None:
     file = report["file"]
     faults(file, report["errors"])
     faults(file, report["warnings"], "warning")
-    faults(file, report["not_yet"], "not run yet")
     if report["valid"]:
-        features = len(report["features"])
-        ending = ", and runs" if not report["not_yet"] else "; this version does not run it"
-        typer.echo(f"{file}: valid, {features} features{ending}")
+        typer.echo(f"{file}: valid, {len(report['features'])} features")
 
 
 def _state(one: dict[str, Any]) -> str:
     if not one["valid"]:
         return f"[red]{one['errors']} errors[/red]"
-    return "[green]runs[/green]" if one["runnable"] else "[yellow]valid, not run yet[/yellow]"
+    return "[green]valid[/green]"

@@ -47,7 +47,7 @@ def test_all_errors_are_reported_at_once_with_their_paths() -> None:
         "training.epochs",
         "training.learning_rate",
         "model.architecture.activation",
-        "indicators.rsi_14",
+        "indicators.rsi_14.period",
         "fuzzy_sets.rsi_state.low",
     }
     assert found["fuzzy_sets.rsi_state.low"] == "the points rise from left to right"
@@ -73,9 +73,9 @@ def test_all_dangling_references_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "where", "message"),
     [
-        ("indicators.rsi_14.type", "rsl", "indicators.rsi_14", "did you mean 'rsi'"),
-        ("indicators.rsi_14.perod", 3, "indicators.rsi_14", "did you mean 'period'"),
-        ("indicators.rsi_14.type", "zzzz", "indicators.rsi_14", "allowed: rsi, roc"),
+        ("indicators.rsi_14.type", "rsl", "indicators.rsi_14.type", "did you mean 'rsi'"),
+        ("indicators.rsi_14.perod", 3, "indicators.rsi_14.perod", "did you mean 'period'"),
+        ("indicators.rsi_14.type", "zzzz", "indicators.rsi_14.type", "allowed: rsi, roc"),
     ],
 )
 def test_the_closest_name_is_suggested(path: str, value: Any, where: str, message: str) -> None:
@@ -94,24 +94,28 @@ def test_an_output_that_the_indicator_has_not_is_refused() -> None:
     [
         ("trading", {}, "trading"),
         ("training.early_stopping", True, "training.early_stopping"),
-        ("training_data.timeframes.timeframe", "1h", "training_data.timeframes.timeframe"),
-        ("model.type", "lstm", "model.type"),
-        ("indicators.rsi_14.source", "open", "indicators.rsi_14.source"),
-        ("indicators.rsi_14.period", 2.5, "indicators.rsi_14"),
-        ("indicators.rsi_14.period", True, "indicators.rsi_14"),
+        ("training_data.timeframes.timeframe", "1hr", "training_data.timeframes.timeframe"),
+        ("model.type", "lsmt", "model.type"),
+        ("indicators.rsi_14.source", "opn", "indicators.rsi_14.source"),
+        ("indicators.rsi_14.period", 2.5, "indicators.rsi_14.period"),
+        ("indicators.rsi_14.period", True, "indicators.rsi_14.period"),
         ("training.learning_rate", float("nan"), "training.learning_rate"),
         ("fuzzy_sets.rsi_state.low", [1, 2], "fuzzy_sets.rsi_state.low"),
-        ("fuzzy_sets.rsi_state.low", {"type": "gaussian", "parameters": [1, 0]}, "fuzzy_sets.rsi_state.low"),
+        (
+            "fuzzy_sets.rsi_state.low",
+            {"type": "gaussian", "parameters": [1, 0]},
+            "fuzzy_sets.rsi_state.low.parameters",
+        ),
         ("nn_inputs.0.raw_indicator", "rsi_14", "nn_inputs.0"),
         ("name", "../x", "name"),
         ("indicators", 5, "indicators"),
         ("indicators.rsi_14", "rsi", "indicators.rsi_14"),
-        ("indicators.rsi_14.parameters", 5, "indicators.rsi_14"),
-        ("indicators.rsi_14.parameters", ["period"], "indicators.rsi_14"),
+        ("indicators.rsi_14.parameters", 5, "indicators.rsi_14.parameters"),
+        ("indicators.rsi_14.parameters", ["period"], "indicators.rsi_14.parameters"),
         ("fuzzy_sets.rsi_state", [], "fuzzy_sets.rsi_state"),
     ],
 )
-def test_what_is_not_acted_on_is_refused_by_name(path: str, value: Any, where: str) -> None:
+def test_what_is_not_in_the_grammar_is_refused_by_name(path: str, value: Any, where: str) -> None:
     assert where in errors_of(changed(path, value))
 
 
@@ -189,8 +193,9 @@ def test_errors_of_structure_do_not_hide_dangling_references() -> None:
 
 def test_all_faults_of_one_indicator_are_reported() -> None:
     config = changed("indicators.rsi_14", {"type": "rsi", "period": -1, "perod": 3, "length": 2})
-    message = errors_of(config)["indicators.rsi_14"]
-    assert all(word in message for word in ("not -1", "'perod'", "'length'"))
+    found = errors_of(config)
+    assert "not -1" in found["indicators.rsi_14.period"]
+    assert {"indicators.rsi_14.perod", "indicators.rsi_14.length"} <= set(found)
 
 
 @pytest.mark.parametrize(
@@ -214,34 +219,14 @@ def test_the_details_carry_what_is_allowed_and_the_closest(path: str, value: Any
 
 
 @pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("model.type", "gru"),
-        ("training.labels.source", "triple_barrier"),
-        ("training_data.symbols.mode", "multi_symbol"),
-        ("training.early_stopping", {"enabled": True}),
-        ("decisions.cost_model.min_edge_multiplier", 1.5),
-        ("decisions.filters", {}),
-        ("scope", "x"),
-    ],
-)
-def test_what_is_known_but_not_acted_on_is_called_that(path: str, value: Any) -> None:
-    config = changed(path, value) if path.count("cost_model") == 0 else changed("decisions.cost_model", {})
-    if "cost_model" in path:
-        config["decisions"]["cost_model"]["min_edge_multiplier"] = value
-    assert "is part of grammar 3.0 but is not acted on yet" in errors_of(config)[path]
-
-
-@pytest.mark.parametrize(
     ("path", "value", "where"),
     [
-        ("training_data.symbols.symbol", "AAPL", "training_data.symbols"),
         (
             "training_data.date_range",
             {"start": "2002-01-01", "end": "2001-01-01"},
             "training_data.date_range",
         ),
-        ("indicators.rsi_14.period", 1, "indicators.rsi_14"),
+        ("indicators.rsi_14.period", 1, "indicators.rsi_14.period"),
         ("indicators.roc_10", {"type": "macd", "fast": 26, "slow": 12}, "indicators.roc_10"),
     ],
 )

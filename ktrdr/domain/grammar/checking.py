@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ktrdr.domain.grammar.consistency import inconsistencies
 from ktrdr.domain.grammar.faults import Fault, described, fault
-from ktrdr.domain.grammar.parts import WholeStrategy
+from ktrdr.domain.grammar.parts import Strategy
 
 MAX_FAULTS = 200
 VERSION_2 = (
@@ -24,35 +24,46 @@ def is_version_2(config: Mapping[str, Any]) -> bool:
     return str(config.get("version", "")).startswith("2") or isinstance(config.get("indicators"), list)
 
 
-def check(config: Any) -> tuple[WholeStrategy | None, list[Fault]]:
+def check(config: Any) -> tuple[Strategy | None, list[Fault]]:
     """The strategy (None when there are faults) and its faults."""
     if not isinstance(config, Mapping):
         return None, [fault("", f"a strategy is a mapping, not {type(config).__name__}")]
     if is_version_2(config):
         return None, [fault("version", VERSION_2, config.get("version"))]
-    strategy: WholeStrategy | None = None
-    faults: dict[tuple[str, str], Fault] = {}
-    named: set[str] = set()
+    strategy: Strategy | None = None
+    exact = list(islice(inconsistencies(config), MAX_FAULTS))
+    structure: list[Fault] = []
     try:
-        strategy = WholeStrategy.model_validate(config)
+        strategy = Strategy.model_validate(config)
     except ValidationError as invalid:
-        for error in islice(invalid.errors(), MAX_FAULTS):
-            one = _version(described(error, WholeStrategy))
-            named.add(one["path"])
-            faults[one["path"], one["message"]] = one
-    for one in islice(inconsistencies(config), MAX_FAULTS):
-        if one["path"] not in named:
-            faults[one["path"], one["message"]] = one
-    return (None if faults else strategy), list(faults.values())
+        structure = [
+            _version(described(error, Strategy))
+            for error in islice(_told_once(invalid.errors(), exact), MAX_FAULTS)
+        ]
+    named = {one["path"] for one in structure}
+    faults = structure + [one for one in exact if one["path"] not in named]
+    unique = {(one["path"], one["message"]): one for one in faults}
+    return (None if unique else strategy), list(unique.values())
 
 
-def warnings_of(strategy: WholeStrategy) -> list[Fault]:
+def _told_once(errors: Iterable[Any], exact: list[Fault]) -> Iterator[Any]:
+    """Without those whose place `exact` tells more of: a part that checks itself as a whole."""
+    paths = [one["path"] for one in exact]
+    for error in errors:
+        place = ".".join(str(part) for part in error["loc"] if part != "labels")
+        whole = error["type"] == "value_error"
+        if not (whole and any(path.replace(".labels.", ".").startswith(place) for path in paths)):
+            yield error
+
+
+def warnings_of(strategy: Strategy) -> list[Fault]:
     """What is valid, and probably not what was meant."""
     found = [
         fault(key, f"'{key}' is kept and shown, but nothing acts on it")
         for key in KEPT
         if getattr(strategy, key) is not None
     ]
+    found += _not_traded(strategy)
     used_sets = {one.fuzzy_set for one in strategy.nn_inputs}
     unused = [name for name in strategy.fuzzy_sets if name not in used_sets]
     found += [fault(f"fuzzy_sets.{name}", "no entry of nn_inputs uses this fuzzy set") for name in unused]
@@ -61,6 +72,19 @@ def warnings_of(strategy: WholeStrategy) -> list[Fault]:
     used = {reference.partition(".")[0] for reference in references}
     unread = [name for name in strategy.indicators if name not in used]
     return found + [fault(f"indicators.{name}", "nothing reads this indicator") for name in unread]
+
+
+def _not_traded(strategy: Strategy) -> list[Fault]:
+    """What is trained, and not acted on by a backtest yet."""
+    decisions, later = strategy.decisions, "is kept, but backtests do not act on it yet"
+    found = []
+    if decisions.filters is not None:
+        found.append(fault("decisions.filters", f"'filters' {later}"))
+    if decisions.position_awareness is False:
+        found.append(fault("decisions.position_awareness", "positions are always kept, never added to"))
+    if len(strategy.training_data.symbols.all) > 1:
+        found.append(fault("training_data.symbols", "several symbols are trained, but not backtested yet"))
+    return found
 
 
 def _version(one: Fault) -> Fault:

@@ -5,16 +5,16 @@ It reads the raw mapping, so that a mistake elsewhere hides none of these.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from ktrdr.domain.grammar.faults import Fault, choices, fault, nearest, unknown
+from ktrdr.domain.grammar.faults import Fault, fault, unknown
 from ktrdr.domain.grammar.indicators import CATALOGUE, definition_faults, kind_of, shown
 from ktrdr.domain.grammar.parts import Timeframe
+from ktrdr.domain.grammar.shapes import is_number, membership_faults
+from ktrdr.domain.labels import CLASSES
 
 TIMEFRAMES: tuple[str, ...] = get_args(Timeframe)
-POINTS: Mapping[str, int] = {"triangular": 3, "trapezoidal": 4, "gaussian": 2, "sigmoid": 2}
 # Which keys go with which value of another key: (mapping, key, what it is when left out, value → keys).
 DEPENDENT: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
     ("training_data.symbols", "mode", "single", {"single": "symbol", "multi_symbol": "list"}),
@@ -42,6 +42,24 @@ DEPENDENT: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
         "loss",
         "",
         {"cross_entropy": "", "focal": "focal_gamma", "huber": "huber_delta"},
+    ),
+    (
+        "training",
+        "optimizer",
+        "adam",
+        {"adam": "", "adamw": "weight_decay", "sgd": "weight_decay momentum"},
+    ),
+    (
+        "training.lr_scheduler",
+        "type",
+        "cosine",
+        {
+            "none": "",
+            "cosine": "min_lr",
+            "step": "step_size gamma min_lr",
+            "exponential": "gamma min_lr",
+            "plateau": "patience gamma min_lr",
+        },
     ),
     (
         "decisions",
@@ -89,58 +107,6 @@ def output_faults(indicators: Mapping[str, Any], reference: Any, path: str) -> I
     known = CATALOGUE.get(kind_of(as_mapping(indicators[name]).get("type")))
     if known is not None and dot and output not in known[1]:
         yield unknown(path, "output", output, known[1])
-
-
-def membership_faults(path: str, value: Any) -> Iterator[Fault]:
-    """A shape with the wrong number of points, or with points out of order."""
-    if isinstance(value, list | tuple):
-        kinds = {3: "triangular", 4: "trapezoidal"}
-        if len(value) not in kinds:
-            yield fault(path, f"3 points are triangular and 4 trapezoidal; these are {len(value)}")
-            return
-        yield from _points(path, kinds[len(value)], value)
-        return
-    if not isinstance(value, Mapping):
-        yield fault(path, f"a label is points or a mapping with type and parameters, not {shown(value)}")
-        return
-    for key in value.keys() - {"type", "parameters"}:
-        allowed = ("type", "parameters")
-        yield fault(f"{path}.{key}", f"unknown key '{key}'{nearest(str(key), allowed)}") | choices(
-            str(key), allowed
-        )
-    kind, parameters = value.get("type"), value.get("parameters")
-    if not isinstance(kind, str) or kind not in POINTS:
-        message = f"unknown shape {shown(kind)}{nearest(str(kind), POINTS)}"
-        yield fault(f"{path}.type", message, kind) | choices(str(kind), POINTS)
-    elif not isinstance(parameters, list | tuple):
-        yield fault(f"{path}.parameters", f"{kind} takes a list of {POINTS[kind]} parameters", parameters)
-    elif len(parameters) != POINTS[kind]:
-        message = f"{kind} takes {POINTS[kind]} parameters; these are {len(parameters)}"
-        yield fault(f"{path}.parameters", message)
-    else:
-        yield from _points(f"{path}.parameters", kind, parameters)
-
-
-def _points(path: str, kind: str, points: Any) -> Iterator[Fault]:
-    wrong = [at for at, one in enumerate(points) if not _is_number(one)]
-    for at in wrong:
-        yield fault(f"{path}.{at}", f"a point is a finite number, not {shown(points[at])}", points[at])
-    if wrong:
-        return
-    if kind in ("triangular", "trapezoidal"):
-        numbers = [float(one) for one in points]
-        if numbers != sorted(numbers) or numbers[0] == numbers[-1]:
-            yield fault(path, "the points rise from left to right")
-    elif float(points[1]) == 0 or (kind == "gaussian" and float(points[1]) < 0):
-        yield fault(path, "the width (sigma, or slope) is not zero, and a sigma is positive")
-
-
-def _is_number(value: Any) -> bool:
-    """As lenient as pydantic: a number in quotes is one."""
-    try:
-        return math.isfinite(float(value))
-    except (TypeError, ValueError, OverflowError):
-        return False
 
 
 def _fuzzy_set(path: str, fuzzy: Mapping[str, Any], indicators: Mapping[str, Any]) -> Iterator[Fault]:
@@ -239,14 +205,36 @@ def _training(training: Mapping[str, Any], decisions: Mapping[str, Any]) -> Iter
     if output and isinstance(loss, str) and loss in every - set(LOSSES[output]):
         message = f"{loss} is not a loss for {output}; allowed: {', '.join(LOSSES[output])}"
         yield fault("training.loss", message, loss) | {"allowed": list(LOSSES[output])}
+    yield from _classes(training, decisions, output)
     split = training.get("data_split")
+    if split is not None and training.get("walk_forward") is not None:
+        yield fault("training.walk_forward", "data_split and walk_forward both split the rows; keep one")
     if split is not None and training.get("validation_split") is not None:
         yield fault("training.validation_split", "data_split says it already; keep one of them")
     shares = [as_mapping(split).get(name, 0.0) for name in ("train", "validation", "test")]
-    if isinstance(split, Mapping) and all(_is_number(one) for one in shares):
+    if isinstance(split, Mapping) and all(is_number(one) for one in shares):
         total = sum(float(one) for one in shares)
         if abs(total - 1.0) > 1e-6:
             yield fault("training.data_split", f"train, validation and test make {total:g}, not 1")
+
+
+def _classes(training: Mapping[str, Any], decisions: Mapping[str, Any], output: str) -> Iterator[Fault]:
+    source = as_mapping(training.get("labels")).get("source", "forward_return")
+    count, weights = decisions.get("num_classes"), training.get("class_weights")
+    if not isinstance(source, str) or source not in CLASSES:
+        return
+    if output == "regression":
+        if source != "forward_return":
+            yield fault("training.labels.source", "regression learns the forward_return", source)
+        if weights is not None:
+            yield fault("training.class_weights", "class weights are for classification")
+        return
+    if isinstance(count, int) and count not in CLASSES[source]:
+        allowed = ", ".join(str(one) for one in sorted(CLASSES[source]))
+        yield fault("decisions.num_classes", f"labels of {source} have {allowed} classes", count)
+    wanted = count or CLASSES[source][0]
+    if isinstance(weights, list | tuple) and len(weights) != wanted:
+        yield fault("training.class_weights", f"{wanted} classes take {wanted} weights, not {len(weights)}")
 
 
 def _at(config: Mapping[str, Any], path: str) -> Any:

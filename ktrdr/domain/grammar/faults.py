@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from itertools import islice
 from typing import Any, get_args
 
@@ -56,16 +56,6 @@ def described(error: Any, root: type[BaseModel]) -> Fault:
     if kind == "missing":
         return fault(path, f"'{loc[-1]}' is missing")
     return fault(path, str(error["msg"]).removeprefix("Value error, "), found)
-
-
-def uncovered(found: Iterable[Fault], by: Iterable[Fault]) -> list[Fault]:
-    """The faults whose path, or what holds it or is in it, no other fault names."""
-    paths = [str(one["path"]) for one in by]
-    return [one for one in found if not any(_touch(str(one["path"]), path) for path in paths)]
-
-
-def _touch(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def names_of(model: type[BaseModel]) -> list[str]:

@@ -6,16 +6,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ktrdr.domain.grammar.consistency import POINTS
 from ktrdr.domain.grammar.indicators import ALIASES, CATALOGUE, SOURCES, TYPE_ALIASES
-from ktrdr.domain.grammar.parts import DateRange, Input, Labels, Timeframe, WholeStrategy
+from ktrdr.domain.grammar.parts import DateRange, Input, Labels, Strategy, Timeframe
+from ktrdr.domain.grammar.shapes import POINTS
 
 Schema = dict[str, Any]
 
 
 def json_schema() -> Schema:
     """One document that an editor can complete from and underline with."""
-    schema = WholeStrategy.model_json_schema()
+    schema = Strategy.model_json_schema()
     parts = schema["$defs"]
     parts["Indicator"] = {"anyOf": [_indicator(kind) for kind in CATALOGUE]}
     parts["Membership"] = {"anyOf": [_points(), *(_shape(kind) for kind in POINTS)]}

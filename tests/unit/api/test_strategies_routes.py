@@ -37,11 +37,11 @@ def data(api: TestClient, path: str, body: Any = None) -> Any:
     return answer.json()["data"]
 
 
-def test_a_valid_text_has_its_features_and_says_what_is_not_run_yet(api: TestClient) -> None:
+def test_a_valid_text_has_its_features_and_says_what_is_not_acted_on(api: TestClient) -> None:
     found = data(api, "/strategies/validate", {"text": TEXT})
     assert (found["valid"], found["name"], found["errors"]) == (True, "momentum_demo", [])
     assert found["features"][0] == "1d_rsi_momentum_oversold"
-    assert {"path": "training.gradient_clip", "line": 39}.items() <= found["not_yet"][3].items()
+    assert {"path": "decisions.filters", "line": 33}.items() <= found["warnings"][0].items()
     assert found["strategy"] == whole()
 
 
@@ -62,7 +62,7 @@ def test_a_strategy_as_a_mapping_has_the_same_mistakes_without_lines(api: TestCl
 
 def test_what_validates_without_anything_to_wait_for_is_what_a_training_takes(api: TestClient) -> None:
     found = data(api, "/strategies/validate", {"strategy": SMALL})
-    assert (found["valid"], found["not_yet"]) == (True, [])
+    assert (found["valid"], found["warnings"]) == (True, [])
     assert parse_strategy(SMALL).name == found["name"]
 
 
@@ -87,13 +87,13 @@ def test_the_files_of_the_home_are_listed_and_shown(api: TestClient, folder: Pat
     (folder / "schema.yaml").write_text(TEXT)
     (folder / "notes.txt").write_text("no strategy")
     (folder / "not a key.yaml").write_text(TEXT)
-    found = {one["name"]: (one["valid"], one["runnable"]) for one in data(api, "/strategies")}
+    found = {one["name"]: one["valid"] for one in data(api, "/strategies")}
     assert found == {
-        "later": (True, False),
-        "latin": (False, False),
-        "mine": (True, True),
-        "schema": (False, False),
-        "wrong": (False, False),
+        "later": True,
+        "latin": False,
+        "mine": True,
+        "schema": False,
+        "wrong": False,
     }
     shown = data(api, "/strategies/later")
     assert (shown["text"], shown["report"]["name"]) == (TEXT, "momentum_demo")

@@ -15,11 +15,10 @@ Ktrdr = Callable[..., tuple[int, str, str]]
 FAULT = {"found": None, "allowed": None, "closest": None}
 WRONG = FAULT | {"path": "training.ephocs", "message": "unknown key; did you mean 'epochs'?", "line": 7}
 SPARE = FAULT | {"path": "indicators.spare", "message": "nothing reads this indicator", "line": 3}
-LATER = FAULT | {"path": "model.type", "message": "'lstm' is not acted on yet", "line": None}
-GOOD: dict[str, Any] = {"valid": True, "name": "mine", "errors": [], "warnings": [], "not_yet": []}
+GOOD: dict[str, Any] = {"valid": True, "name": "mine", "errors": [], "warnings": []}
 GOOD |= {"features": ["1d_a", "1d_b"], "strategy": {"name": "mine"}}
 BAD = GOOD | {"valid": False, "errors": [WRONG], "features": []}
-FILE = {"name": "mine", "path": "/home/strategies/mine.yaml", "valid": True, "runnable": True, "errors": 0}
+FILE = {"name": "mine", "path": "/home/strategies/mine.yaml", "valid": True, "errors": 0}
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def test_validate_posts_the_text_and_says_that_it_is_valid(
     backend: Answers, ktrdr: Ktrdr, file: Path
 ) -> None:
     backend.give("POST /strategies/validate", GOOD)
-    assert ktrdr("strategies", "validate", str(file)) == (0, f"{file}: valid, 2 features, and runs\n", "")
+    assert ktrdr("strategies", "validate", str(file)) == (0, f"{file}: valid, 2 features\n", "")
     assert backend.asked == [("POST /strategies/validate", {"text": "name: mine\n"})]
 
 
@@ -46,16 +45,13 @@ def test_a_mistake_is_file_line_path_message_and_exit_status_1(
     assert out == f"{file}:7: training.ephocs: unknown key; did you mean 'epochs'?\n"
 
 
-def test_what_is_not_run_yet_and_warnings_are_called_that_and_are_no_mistakes(
-    backend: Answers, ktrdr: Ktrdr, file: Path
-) -> None:
-    backend.give("POST /strategies/validate", GOOD | {"warnings": [SPARE], "not_yet": [LATER]})
+def test_warnings_are_called_that_and_are_no_mistakes(backend: Answers, ktrdr: Ktrdr, file: Path) -> None:
+    backend.give("POST /strategies/validate", GOOD | {"warnings": [SPARE]})
     status, out, _ = ktrdr("strategies", "validate", str(file))
     assert status == 0
     assert out.splitlines() == [
         f"{file}:3: warning: indicators.spare: nothing reads this indicator",
-        f"{file}: not run yet: model.type: 'lstm' is not acted on yet",
-        f"{file}: valid, 2 features; this version does not run it",
+        f"{file}: valid, 2 features",
     ]
 
 
@@ -85,11 +81,11 @@ def test_list_and_show(backend: Answers, ktrdr: Ktrdr) -> None:
     backend.give("GET /strategies/mine", FILE | {"text": "name: mine\x1b[2J\n", "report": GOOD})
     status, out, _ = ktrdr("strategies", "list")
     assert status == 0
-    assert "runs" in out
+    assert "valid" in out
     assert "3 errors" in out
     status, out, _ = ktrdr("strategies", "show", "mine")
     assert (status, out.splitlines()[0]) == (0, "name: mine[2J")
-    assert out.splitlines()[-1] == "/home/strategies/mine.yaml: valid, 2 features, and runs"
+    assert out.splitlines()[-1] == "/home/strategies/mine.yaml: valid, 2 features"
 
 
 def test_no_files_is_a_sentence(backend: Answers, ktrdr: Ktrdr) -> None:
@@ -134,11 +130,10 @@ def test_a_session_takes_a_strategy_in_yaml(backend: Answers, ktrdr: Ktrdr, file
     assert backend.asked[-1][1]["strategy"] == {"name": "mine"}
 
 
-@pytest.mark.parametrize("report", [BAD, GOOD | {"not_yet": [WRONG]}])
 def test_a_session_is_not_started_with_a_strategy_that_would_be_refused(
-    backend: Answers, ktrdr: Ktrdr, file: Path, report: Any
+    backend: Answers, ktrdr: Ktrdr, file: Path
 ) -> None:
-    backend.give("POST /strategies/validate", report)
+    backend.give("POST /strategies/validate", BAD)
     status, out, err = ktrdr("research", "start", "--strategy", str(file))
     assert (status, out, len(backend.asked)) == (1, "", 1)
     assert err == f"{file}:7: training.ephocs: unknown key; did you mean 'epochs'?\n"

@@ -11,7 +11,8 @@ import pytest
 
 from ktrdr.data.bars import Bars, load_development
 from ktrdr.data.indicators import compute
-from ktrdr.domain.strategies import FROM_ONE, INDICATORS, SHORTEST, Indicator
+from ktrdr.domain.grammar.indicators import FROM_ONE, INDICATORS, SHORTEST
+from ktrdr.domain.strategies import Indicator
 
 
 @lru_cache

@@ -41,15 +41,23 @@ LOADS: dict[str, dict[str, Any]] = {
     "gru": changed(model={"type": "gru", "architecture": RECURRENT}),
     "focal": changed(training__loss="focal", training__focal_gamma=2.0),
     "regression": changed(
-        decisions={"output_format": "regression"}, training__loss="huber", training__huber_delta=1.0
+        decisions={"output_format": "regression"},
+        training__loss="huber",
+        training__huber_delta=1.0,
+        training__labels={"source": "forward_return", "horizon": 3},
     ),
     "validation_split": changed(training__data_split=None, training__validation_split=0.2),
     "forward_return": changed(training__labels={"source": "forward_return", "horizon": 5}),
     "triple_barrier": changed(training__labels={"source": "triple_barrier", "vol_method": "ewm"} | BARRIERS),
     "old names of the barriers": changed(training__labels={"source": "triple_barrier"} | OLD_BARRIERS),
-    "regime": changed(training__labels={"source": "regime"}),
+    "regime": changed(training__labels={"source": "regime"}, decisions__num_classes=4),
     "context": changed(training__labels={"source": "context"}),
-    "our own keys": changed(training__walk_forward={"folds": 3}, training__ensemble=2),
+    "our own keys": changed(
+        training__data_split=None, training__walk_forward={"folds": 3}, training__ensemble=2
+    ),
+    "an optimizer": changed(training__optimizer="sgd", training__momentum=0.9, training__weight_decay=1e-4),
+    "class weights": changed(training__class_weights=[1.0, 0.5, 1.0], training__device="cuda:1"),
+    "learnt memberships": changed(model__learn_memberships=True),
     "kept keys": changed(scope="x", context_data={"a": [1]}, deployment={"b": {}}),
     "every indicator": changed(indicators={f"one_{kind}": {"type": kind} for kind in CATALOGUE})
     | {"fuzzy_sets": {}, "nn_inputs": [{"raw_indicator": "one_aroon.down", "normalization": "zscore"}]},
@@ -139,6 +147,13 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"decisions__output_format": "regression"}, "training.loss", None),
     ({"decisions__filters__volume_fliter": True}, "decisions.filters.volume_fliter", "volume_filter"),
     ({"training__loss": "hubr"}, "training.loss", "huber"),
+    ({"training__class_weights": [1.0]}, "training.class_weights", None),
+    ({"training__device": "gpu"}, "training.device", None),
+    ({"training__optimizer": "adamm"}, "training.optimizer", "adam"),
+    ({"training__momentum": 0.9}, "training.momentum", None),
+    ({"training__walk_forward": {}}, "training.walk_forward", None),
+    ({"decisions__num_classes": 4}, "decisions.num_classes", None),
+    ({"training__lr_scheduler": {"type": "cosine", "gamma": 0.5}}, "training.lr_scheduler.gamma", None),
     ({"training__focal_gamma": 2.0}, "training.focal_gamma", None),
     ({"training__data_split__test": 0.3}, "training.data_split", None),
     ({"training__validation_split": 0.2}, "training.validation_split", None),
@@ -185,7 +200,6 @@ def test_version_2_is_refused_with_what_changed(config: Any) -> None:
     report = report_on(config)
     assert [fault["path"] for fault in report.errors] == ["version"]
     assert "indicators are a mapping" in report.errors[0]["message"]
-    assert report.not_yet == ()
 
 
 def test_features_come_by_input_then_timeframe_then_label() -> None:
@@ -205,7 +219,8 @@ def test_features_come_by_input_then_timeframe_then_label() -> None:
 def test_what_is_not_acted_on_or_not_used_is_warned_of() -> None:
     strategy, _ = check(changed(scope="x", deployment={"a": 1}, indicators__spare={"type": "obv"}))
     assert strategy is not None
-    assert [one["path"] for one in warnings_of(strategy)] == ["scope", "deployment", "indicators.spare"]
+    expected = ["scope", "deployment", "decisions.filters", "indicators.spare"]
+    assert [one["path"] for one in warnings_of(strategy)] == expected
 
 
 def runs_today() -> list[dict[str, Any]]:
@@ -217,36 +232,28 @@ def test_what_runs_today_is_valid_in_the_whole_grammar_in_both_spellings() -> No
     for config in runs_today():
         for one in (config, parse_strategy(config).to_config()):
             report = report_on(json.loads(json.dumps(one)))
-            assert (report.errors, report.not_yet) == ((), ())
+            assert report.errors == ()
 
 
-def test_the_grammar_refuses_what_is_not_run_by_path() -> None:
-    report = report_on_text(TEXT)
-    assert report.errors == ()
-    with pytest.raises(InvalidInput) as refused:
-        parse_strategy(whole())
-    errors = refused.value.details["errors"]
-    assert isinstance(errors, list)
-    assert {one["path"] for one in errors} == {one["path"] for one in report.not_yet}
-    assert (43, "training.labels.source") in {(one["line"], one["path"]) for one in report.not_yet}
+@pytest.mark.parametrize("config", LOADS.values(), ids=LOADS.keys())
+def test_a_strategy_reads_back_from_its_config_to_an_equal_one(config: Any) -> None:
+    """Every default that is filled in means the same written out."""
+    strategy = parse_strategy(config)
+    again = parse_strategy(json.loads(json.dumps(strategy.to_config())))
+    assert again == strategy
+    assert again.to_config() == strategy.to_config()
 
 
-def test_an_indicator_that_is_not_computed_yet_is_called_that() -> None:
-    config = changed(
-        indicators__spare={"type": "Aroon"}, indicators__other={"type": "rsi", "data_source": "VIX"}
-    )
-    waiting = {one["path"]: one["message"] for one in report_on(config).not_yet}
-    assert "'aroon' is part of grammar 3.0 but is not acted on yet" in waiting["indicators.spare"]
-    assert "not acted on yet" in waiting["indicators.other"]
-
-
-def test_a_symbol_without_data_is_valid_and_waits() -> None:
-    report = report_on(changed(training_data__symbols__symbol="AAPL"))
-    assert report.valid
-    assert (
-        "no data for symbol 'AAPL'"
-        in {one["path"]: one["message"] for one in report.not_yet}["training_data.symbols"]
-    )
+def test_defaults_follow_what_they_belong_to() -> None:
+    """The classes from the labels, the loss from the output, the networks from the way rows are split."""
+    regime = parse_strategy(changed(training__labels={"source": "regime"}, decisions__num_classes=None))
+    assert (regime.decisions.num_classes, regime.training.labels.horizon) == (4, 20)
+    assert (regime.training.ensemble, regime.training.walk_forward) == (1, None)
+    plain = parse_strategy({**SMALL, "training": {}, "decisions": {"output_format": "regression"}})
+    assert (plain.training.loss, plain.decisions.num_classes) == ("huber", None)
+    assert (plain.training.ensemble, plain.training.walk_forward is not None) == (3, True)
+    old = parse_strategy(LOADS["old names of the barriers"]).training.labels
+    assert (old.vol_method, old.vol_span, old.pt_multiplier) == ("atr", 14, 2.0)
 
 
 def test_the_features_are_those_of_the_matrix() -> None:
@@ -260,7 +267,7 @@ def test_the_features_are_those_of_the_matrix() -> None:
 def test_the_template_is_valid_runs_and_has_the_name() -> None:
     for name in ("mine", "1 of 2", "null"):
         report = report_on_text(template(name))
-        assert (report.errors, report.not_yet, report.warnings, report.name) == ((), (), (), name)
+        assert (report.errors, report.warnings, report.name) == ((), (), name)
 
 
 def test_the_schema_is_a_schema_and_refuses_what_is_misspelt() -> None:
@@ -291,7 +298,7 @@ def test_nothing_in_any_place_breaks_the_check(value: Any) -> None:
         for key in place[:-1]:
             part = part[key]
         part[place[-1]] = value
-        json.dumps([report_on(config).errors, report_on(config).not_yet], allow_nan=False)
+        json.dumps(report_on(config).errors, allow_nan=False)
 
 
 def test_a_strategy_of_mistakes_alone_is_answered_soon() -> None:
@@ -303,5 +310,4 @@ def test_a_strategy_of_mistakes_alone_is_answered_soon() -> None:
     with pytest.raises(InvalidInput):
         parse_strategy(config)
     assert MAX_FAULTS <= len(report.errors) <= 2 * MAX_FAULTS
-    assert report.not_yet == ()
     assert time.monotonic() - began < 15.0
