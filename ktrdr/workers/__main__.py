@@ -35,6 +35,7 @@ def main() -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
 
+    from ktrdr.data.catalog import Catalog
     from ktrdr.persistence.unit_of_work import Database
     from ktrdr.workers.runner import run_operation
 
@@ -42,6 +43,7 @@ def main() -> int:
         operation_id,
         connect=lambda: Database(settings.url),
         artifacts=settings.artifacts,
+        catalog=Catalog(settings.data),
         executor_ref=os.environ.get("KTRDR_EXECUTOR_REF") or process_reference(),
         job_of=_job_of,
     )

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ktrdr.checkpointing.artifacts import write_generation
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import KtrdrError, StepFailed
 from ktrdr.domain.operations import CANCELLED, GRACEFUL_SHUTDOWN, Event, Operation, Progress
@@ -33,6 +34,8 @@ class Run(Protocol):
     def checkpoint(self) -> StoredCheckpoint | None: ...
     @property
     def artifacts(self) -> Path: ...
+    @property
+    def catalog(self) -> Catalog: ...
     def report(self, progress: Progress) -> None: ...
     def should_stop(self) -> bool: ...
     def checkpoint_due(self) -> bool: ...
@@ -47,6 +50,7 @@ class _Run:
     operation: Operation
     checkpoint: StoredCheckpoint | None
     artifacts: Path
+    catalog: Catalog
     recorder: Recorder
     terminated: threading.Event
 
@@ -91,6 +95,7 @@ def run_operation(
     *,
     connect: Callable[[], Database],
     artifacts: Path,
+    catalog: Catalog,
     executor_ref: str,
     job_of: Callable[[Operation], Job],
 ) -> int:
@@ -105,7 +110,7 @@ def run_operation(
         if claimed is None:
             log.warning("%s is not PENDING in this database: another has it, or it has ended", operation_id)
             return 3
-        run = _Run(claimed.operation, claimed.checkpoint, artifacts, recorder, terminated)
+        run = _Run(claimed.operation, claimed.checkpoint, artifacts, catalog, recorder, terminated)
         kept = "no checkpoint" if claimed.checkpoint is None else f"checkpoint {claimed.checkpoint.sequence}"
         log.info("%s: attempt %d begins as %s, %s", operation_id, run.operation.attempt, executor_ref, kept)
         status = _execute(run, job_of)
@@ -118,7 +123,9 @@ def run_operation(
 def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
     request = run.operation.request
     try:
-        run.recorder.begin(fingerprint_of(str(request["dataset"]), request["strategy_config"], {}))
+        run.recorder.begin(
+            fingerprint_of(run.catalog, str(request["dataset"]), request["strategy_config"], {})
+        )
         if run.checkpoint is not None:
             verified(run.checkpoint, run.artifacts)
         result = job_of(run.operation)(run)

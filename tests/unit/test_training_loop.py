@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from ktrdr.data.bars import load_development
+from ktrdr.data.catalog import Catalog
+from ktrdr.data.loading import load_development
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training import loop
@@ -28,7 +29,7 @@ TOTAL = 9  # two folds and the final fit
 def problem(**training: Any) -> Problem:
     config: dict[str, Any] = copy.deepcopy(SMALL)
     config["training"] |= {"epochs": EPOCHS, "batch_size": 64, **training}
-    return build_problem(load_development("nasdaq").until(700), parse_strategy(config), seed=3)
+    return build_problem(load_development(Catalog(None), "nasdaq").until(700), parse_strategy(config), seed=3)
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -154,9 +155,8 @@ def test_a_snapshot_does_not_change_afterwards() -> None:
 
 
 def test_another_seed_is_another_network() -> None:
-    other = build_problem(
-        load_development("nasdaq").until(700), parse_strategy(problem().strategy.to_config()), seed=4
-    )
+    bars = load_development(Catalog(None), "nasdaq").until(700)
+    other = build_problem(bars, parse_strategy(problem().strategy.to_config()), seed=4)
     trained = train(other, None, lambda *_: True)
     assert trained is not None
     assert digest(trained.tensors) != digest(uninterrupted()[0].tensors)

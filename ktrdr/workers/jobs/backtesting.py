@@ -12,7 +12,8 @@ from ktrdr.backtesting.portfolio import Costs, SimulationState
 from ktrdr.backtesting.significance import exam
 from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
-from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.data.bars import Bars
+from ktrdr.data.loading import load_development, load_with_holdout
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
@@ -52,9 +53,9 @@ def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any,
     )
     dataset = str(run.operation.request["dataset"])
     if segment is Segment.HOLDOUT:
-        bars, first = load_with_holdout(dataset)
+        bars, first = load_with_holdout(run.catalog, dataset)
         return bars, holdout_targets(tensors, manifest, bars, strategy, first), first, len(bars.close)
-    bars = load_development(dataset)
+    bars = load_development(run.catalog, dataset)
     targets, first, last = validation_targets(tensors, manifest, bars, strategy)
     return bars, targets, first, last
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ktrdr.checkpointing.artifacts import read_generation, write_generation
 from ktrdr.checkpointing.schemas import TrainingCheckpointState
-from ktrdr.data.bars import load_development
+from ktrdr.data.loading import load_development
 from ktrdr.domain.operations import Progress
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.loop import EpochReport, Snapshot, train
@@ -20,7 +20,8 @@ def run(run: Run) -> Mapping[str, Any] | None:
     """Train to the end, or to the epoch at which the run should stop (None)."""
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
-    problem = build_problem(load_development(str(request["dataset"])), strategy, int(request["seed"]))
+    bars = load_development(run.catalog, str(request["dataset"]))
+    problem = build_problem(bars, strategy, int(request["seed"]))
     trained = train(
         problem,
         _start(run),

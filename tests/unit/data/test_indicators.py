@@ -9,15 +9,17 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from ktrdr.data.bars import Bars, load_development
+from ktrdr.data.bars import Bars
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.indicators import compute
+from ktrdr.data.loading import load_development
 from ktrdr.domain.grammar.indicators import FROM_ONE, INDICATORS, SHORTEST
 from ktrdr.domain.strategies import Indicator
 
 
 @lru_cache
 def bars() -> Bars:
-    return load_development("nasdaq").until(400)
+    return load_development(Catalog(None), "nasdaq").until(400)
 
 
 @pytest.mark.parametrize("kind", INDICATORS)
