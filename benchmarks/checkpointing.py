@@ -29,6 +29,7 @@ import numpy as np  # noqa: E402 - the threads are counted when it is imported
 from ktrdr.checkpointing.artifacts import write_generation  # noqa: E402
 from ktrdr.checkpointing.schemas import Manifest, TrainingCheckpointState  # noqa: E402
 from ktrdr.data.bars import Bars  # noqa: E402
+from ktrdr.data.market import Market
 from ktrdr.domain.fingerprints import Fingerprint  # noqa: E402
 from ktrdr.domain.operations import Event, NewOperation, OperationType, Progress  # noqa: E402
 from ktrdr.domain.strategies import parse_strategy  # noqa: E402
@@ -77,7 +78,7 @@ def problem() -> Problem:
             "labels": {"source": "forward_return", "horizon": 5},
         },
     }
-    return build_problem(bars, parse_strategy(config), seed=1)
+    return build_problem(Market("1d", {("NASDAQ", "1d"): bars}), parse_strategy(config), seed=1)
 
 
 @dataclass
@@ -134,7 +135,13 @@ def measure(home: Path) -> float:
     recorder.begin(Fingerprint(strategy="s", data="d", code="c", settings="x"), writer.wake)
 
     def keep(report: EpochReport, snapshot: Snapshot) -> None:
-        recorder.report(Progress(1.0, "epoch", {"epoch": report.epoch, "loss": report.loss}))
+        recorder.report(
+            Progress(
+                1.0,
+                "epoch",
+                {"epoch": report.epoch, "loss": None if report.score is None else report.score.loss},
+            )
+        )
         state = TrainingCheckpointState(epoch=report.epoch, total_epochs=report.total_epochs)
         writer.keep(Kept(state.to_json(), lambda: pack(snapshot.tensors, snapshot.state)), due=True)
 

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         return self.home / "artifacts"
 
     @property
+    def data(self) -> Path:
+        """Imported data sets, a folder each."""
+        return self.home / "data"
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 

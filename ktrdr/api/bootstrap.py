@@ -17,6 +17,7 @@ from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
+from ktrdr.data.catalog import Catalog
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
@@ -43,7 +44,10 @@ class Backend:
             wait_seconds=settings.ray_wait_seconds,
         )
         self.leases = LeaseJudge(self.database)
-        self.supervisor = SessionSupervisor(self.database, settings.instance, settings.thresholds)
+        self.catalog = Catalog(settings.data)
+        self.supervisor = SessionSupervisor(
+            self.database, settings.instance, settings.thresholds, self.catalog
+        )
         self.lock = InstanceLock(self.database, settings.instance)
         self.reconciliation = StartupReconciliation(self.database, settings.instance)
         self.agent = AgentService(
@@ -51,6 +55,7 @@ class Backend:
             instance=settings.instance,
             max_active=settings.max_active_sessions,
             thresholds=settings.thresholds,
+            catalog=self.catalog,
             wake=self.wake,
         )
         self.operations = OperationsService(
@@ -59,6 +64,7 @@ class Backend:
             max_active=settings.max_active_sessions,
             thresholds=settings.thresholds,
             artifacts=settings.artifacts,
+            catalog=self.catalog,
             executor=self.executor,
             wake=self.wake,
         )

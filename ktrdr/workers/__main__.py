@@ -42,6 +42,7 @@ def main() -> int:
     )
 
     from ktrdr.checkpointing.policy import CheckpointPolicy
+    from ktrdr.data.catalog import Catalog
     from ktrdr.persistence.unit_of_work import Database
     from ktrdr.workers.runner import run_operation
 
@@ -51,6 +52,7 @@ def main() -> int:
         operation_id,
         connect=lambda: Database(settings.url),
         artifacts=settings.artifacts,
+        catalog=Catalog(settings.data),
         executor_ref=os.environ.get("KTRDR_EXECUTOR_REF") or process_reference(),
         job_of=lambda operation: _job_of(operation, policy),
     )

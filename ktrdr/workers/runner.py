@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ktrdr.checkpointing.schemas import CheckpointType, StoredCheckpoint
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import KtrdrError, StepFailed
 from ktrdr.domain.operations import CANCELLED, GRACEFUL_SHUTDOWN, Event, Operation, Progress
@@ -33,6 +34,8 @@ class Run(Protocol):
     def checkpoint(self) -> StoredCheckpoint | None: ...
     @property
     def artifacts(self) -> Path: ...
+    @property
+    def catalog(self) -> Catalog: ...
     def report(self, progress: Progress) -> None: ...
     def should_stop(self) -> bool: ...
 
@@ -52,6 +55,7 @@ class _Run:
     operation: Operation
     checkpoint: StoredCheckpoint | None
     artifacts: Path
+    catalog: Catalog
     recorder: Recorder
     writer: CheckpointWriter
     terminated: threading.Event
@@ -75,6 +79,7 @@ def run_operation(
     *,
     connect: Callable[[], Database],
     artifacts: Path,
+    catalog: Catalog,
     executor_ref: str,
     job_of: Callable[[Operation], Job],
 ) -> int:
@@ -90,7 +95,7 @@ def run_operation(
             log.warning("%s is not PENDING in this database: another has it, or it has ended", operation_id)
             return 3
         writer = CheckpointWriter(recorder, artifacts, operation_id)
-        run = _Run(claimed.operation, claimed.checkpoint, artifacts, recorder, writer, terminated)
+        run = _Run(claimed.operation, claimed.checkpoint, artifacts, catalog, recorder, writer, terminated)
         kept = "no checkpoint" if claimed.checkpoint is None else f"checkpoint {claimed.checkpoint.sequence}"
         log.info("%s: attempt %d begins as %s, %s", operation_id, run.operation.attempt, executor_ref, kept)
         try:
@@ -106,7 +111,7 @@ def run_operation(
 def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
     request = run.operation.request
     try:
-        fingerprint = fingerprint_of(str(request["dataset"]), request["strategy_config"], {})
+        fingerprint = fingerprint_of(run.catalog, str(request["dataset"]), request["strategy_config"], {})
         run.recorder.begin(fingerprint, run.writer.wake)
         if run.checkpoint is not None:
             verified(run.checkpoint, run.artifacts)

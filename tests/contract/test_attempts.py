@@ -14,11 +14,13 @@ import pytest
 from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.policy import CheckpointPolicy
 from ktrdr.checkpointing.schemas import CheckpointType, StoredCheckpoint
+from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import NewOperation, Operation, OperationType, Status
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.workers.runner import Job, Run, run_operation
 from tests.integration.strategies import SMALL
+from tests.markets import daily
 
 ID = "op"
 REQUEST = {"dataset": "nasdaq", "strategy_config": SMALL, "seed": 5}
@@ -47,6 +49,7 @@ class Attempts:
             ID,
             connect=lambda: Database(self.url),
             artifacts=self.artifacts,
+            catalog=Catalog(None),
             executor_ref="local:host:1:0",
             job_of=lambda _: job,
         )
@@ -189,7 +192,7 @@ def test_completed_leaves_no_checkpoint_behind(attempts: Attempts) -> None:
 def test_a_loss_that_is_no_number_keeps_the_last_good_epoch(attempts: Attempts) -> None:
     """The real loop: the first network is trained, the second meets a NaN in its first epoch, and the
     checkpoint is the first one's last epoch, although none was due."""
-    from ktrdr.data.bars import load_development
+    from ktrdr.data.loading import load_development
     from ktrdr.domain.strategies import parse_strategy
     from ktrdr.training.loop import EpochReport, Snapshot, train
     from ktrdr.training.problem import build_problem
@@ -199,11 +202,12 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_epoch(attempts: Attempts) 
     config = {**SMALL, "training": {**SMALL["training"], "epochs": 3}}
 
     def job(run: Run) -> Mapping[str, Any] | None:
-        problem = build_problem(load_development("nasdaq").until(700), parse_strategy(config), seed=3)
+        bars = load_development(Catalog(None), "nasdaq").until(700)
+        problem = build_problem(daily(bars), parse_strategy(config), seed=3)
         watch = epoch_watcher(run, CheckpointPolicy(every_epochs=1000))
 
         def on_epoch(report: EpochReport, snapshot: Callable[[], Snapshot]) -> bool:
-            problem.features.values[:] = float("nan")  # what the next network is going to be trained on
+            problem.series[0].inputs[:] = float("nan")  # what the next network is going to be trained on
             return watch(report, snapshot)
 
         assert train(problem, None, on_epoch) is None
@@ -216,6 +220,6 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_epoch(attempts: Attempts) 
     assert found.artifacts is not None
     assert (found.checkpoint_type, found.state["epoch"]) == (CheckpointType.FAILURE, 3)
     files = read_generation(attempts.artifacts, found.artifacts)
-    assert json.loads(files[STATE])["losses"], "the first network is done"
+    assert json.loads(files[STATE])["fit"] == 1, "the first network is done"
     tensors, _ = unpack(files)
     assert all(bool(one.isfinite().all()) for one in tensors.values() if one.is_floating_point())

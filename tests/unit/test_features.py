@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.data.bars import Bars
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler, membership
+from ktrdr.data.loading import load_development, load_with_holdout
 from ktrdr.domain.market import NASDAQ, midnight
 from ktrdr.domain.strategies import INDICATORS, Membership, Strategy, parse_strategy
 from tests.integration.strategies import SMALL
@@ -20,7 +22,7 @@ HORIZON = 5
 
 @lru_cache
 def bars() -> Bars:
-    return load_development("nasdaq").until(900)
+    return load_development(Catalog(None), "nasdaq").until(900)
 
 
 def every_indicator() -> Strategy:
@@ -64,8 +66,8 @@ def test_a_shorter_history_has_the_same_features() -> None:
 
 def test_development_bars_are_cut() -> None:
     """The holdout is not merely unused: it is not in the memory behind the arrays."""
-    development = load_development("nasdaq")
-    whole, first = load_with_holdout("nasdaq")
+    development = load_development(Catalog(None), "nasdaq")
+    whole, first = load_with_holdout(Catalog(None), "nasdaq")
     assert len(development) == first < len(whole)
     assert development.time[-1] <= midnight(NASDAQ.development_end)
     assert whole.time[first] >= midnight(NASDAQ.holdout_start)

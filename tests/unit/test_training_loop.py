@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from ktrdr.data.bars import load_development
+from ktrdr.data.catalog import Catalog
+from ktrdr.data.loading import load_development
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training import loop
@@ -53,7 +54,9 @@ def problem(kind: str = "plain", seed: int = 3) -> Problem:
     config["training"] |= {"epochs": EPOCHS, "batch_size": 64}
     for part, values in KINDS[kind].items():
         config[part] = {**config[part], **values}
-    return build_problem(daily(load_development("nasdaq").until(700)), parse_strategy(config), seed)
+    return build_problem(
+        daily(load_development(Catalog(None), "nasdaq").until(700)), parse_strategy(config), seed
+    )
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:

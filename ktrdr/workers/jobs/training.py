@@ -10,8 +10,7 @@ from typing import Any
 from ktrdr.checkpointing.artifacts import read_generation, write_generation
 from ktrdr.checkpointing.policy import Cadence, CheckpointPolicy
 from ktrdr.checkpointing.schemas import TrainingCheckpointState
-from ktrdr.data.bars import load_development
-from ktrdr.data.market import Market
+from ktrdr.data.loading import load_market
 from ktrdr.domain.operations import Progress
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.loop import EpochReport, Snapshot, train
@@ -24,8 +23,8 @@ def run(run: Run, policy: CheckpointPolicy) -> Mapping[str, Any] | None:
     """Train to the end, or to the epoch at which the run should stop (None)."""
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
-    bars = load_development(str(request["dataset"]))
-    problem = build_problem(Market("1d", {("NASDAQ", "1d"): bars}), strategy, int(request["seed"]))
+    market = load_market(run.catalog, strategy, with_holdout=False)
+    problem = build_problem(market, strategy, int(request["seed"]))
     trained = train(
         problem,
         _start(run),

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktrdr.data.bars import load_development
+from ktrdr.data.catalog import Catalog
+from ktrdr.data.loading import load_development
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.market import NASDAQ, midnight
 from ktrdr.domain.strategies import Strategy, parse_strategy
@@ -28,7 +29,7 @@ def within(start: date, end: date, **training: Any) -> Strategy:
 
 
 def test_nothing_outside_the_range_is_learnt_from_or_predicted() -> None:
-    bars, start, end = load_development("nasdaq"), date(2003, 1, 2), date(2006, 12, 29)
+    bars, start, end = load_development(Catalog(None), "nasdaq"), date(2003, 1, 2), date(2006, 12, 29)
     strategy = within(start, end, epochs=1)
     problem = build_problem(daily(bars), strategy, seed=1)
     first = int(np.flatnonzero(bars.time >= midnight(start))[0])
@@ -46,7 +47,7 @@ def test_nothing_outside_the_range_is_learnt_from_or_predicted() -> None:
 
 
 def test_the_range_of_all_development_changes_nothing() -> None:
-    bars = load_development("nasdaq")
+    bars = load_development(Catalog(None), "nasdaq")
     whole = build_problem(daily(bars), parse_strategy(SMALL), seed=1)
     ranged = build_problem(daily(bars), within(NASDAQ.start, NASDAQ.development_end), seed=1)
     assert [one.scaler.to_json() for one in ranged.folds] == [one.scaler.to_json() for one in whole.folds]
@@ -58,5 +59,5 @@ def test_a_range_with_too_few_bars_says_so(start: Any, end: Any) -> None:
     """The holdout's own dates hold no development bar at all."""
     strategy = within(date(*start), date(*end))
     with pytest.raises(StepFailed, match="widen the date_range") as refused:
-        build_problem(daily(load_development("nasdaq")), strategy, seed=1)
+        build_problem(daily(load_development(Catalog(None), "nasdaq")), strategy, seed=1)
     assert refused.value.step_code == "NOT_ENOUGH_DATA"

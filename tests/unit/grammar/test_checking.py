@@ -10,8 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ktrdr.agents.designers.grammar_space import OSCILLATORS
-from ktrdr.data.bars import load_development
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.features import compute_features
+from ktrdr.data.loading import load_development
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.grammar.checking import MAX_FAULTS, check, warnings_of
 from ktrdr.domain.grammar.indicators import CATALOGUE, INDICATORS, SHORTEST
@@ -260,7 +261,7 @@ def test_the_features_are_those_of_the_matrix() -> None:
     """The ids that are shown are the columns that are trained on."""
     report = report_on_text(EXAMPLE.read_text())
     assert report.config is not None
-    bars = load_development("nasdaq")
+    bars = load_development(Catalog(None), "nasdaq")
     assert compute_features(bars, parse_strategy(report.config)).names == report.features
 
 

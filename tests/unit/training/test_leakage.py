@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.data.bars import Bars
+from ktrdr.data.catalog import Catalog
+from ktrdr.data.loading import load_development, load_with_holdout
 from ktrdr.domain.market import TIMEFRAME_SECONDS
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.loop import train
@@ -50,7 +52,7 @@ def small_run() -> tuple[Any, Any, Any]:
     config["training"] |= {"epochs": 4, "ensemble": 2}
     config["decisions"]["confidence_threshold"] = 0.0
     strategy = parse_strategy(config)
-    problem = build_problem(daily(load_development("nasdaq")), strategy, seed=3)
+    problem = build_problem(daily(load_development(Catalog(None), "nasdaq")), strategy, seed=3)
     trained = train(problem, None, lambda *_: True)
     assert trained is not None
     return strategy, problem, trained
@@ -59,7 +61,7 @@ def small_run() -> tuple[Any, Any, Any]:
 def test_each_block_is_predicted_by_its_own_folds_networks() -> None:
     strategy, problem, trained = small_run()
     targets, _, _ = validation_targets(
-        trained.tensors, trained.manifest, daily(load_development("nasdaq")), strategy
+        trained.tensors, trained.manifest, daily(load_development(Catalog(None), "nasdaq")), strategy
     )
     for number, fold in enumerate(problem.folds[:-1]):
         rows, ((first, last),) = problem.samples(fold, fold.block), fold.block
@@ -78,7 +80,7 @@ def test_each_block_is_predicted_by_its_own_folds_networks() -> None:
 def test_a_target_is_decided_by_the_bars_up_to_its_own() -> None:
     """On the holdout too: another market from bar t + 1 on moves no target up to t."""
     strategy, _, trained = small_run()
-    whole, first = load_with_holdout("nasdaq")
+    whole, first = load_with_holdout(Catalog(None), "nasdaq")
     t = first + 40
     other = whole.until(len(whole))
     for column in (other.open, other.high, other.low, other.close):

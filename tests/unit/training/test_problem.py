@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from ktrdr.data.bars import Bars, load_development
+from ktrdr.data.bars import Bars
+from ktrdr.data.catalog import Catalog
+from ktrdr.data.loading import load_development
 from ktrdr.data.market import Market
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import Strategy, parse_strategy
@@ -39,7 +41,7 @@ LABELS: dict[str, dict[str, Any]] = {
 
 @lru_cache
 def bars() -> Bars:
-    return load_development("nasdaq").until(900)
+    return load_development(Catalog(None), "nasdaq").until(900)
 
 
 def strategy(way: str = "walk-forward", **changes: Any) -> Strategy:

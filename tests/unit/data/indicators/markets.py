@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ktrdr.data.bars import Bars, load_development
+from ktrdr.data.bars import Bars
+from ktrdr.data.catalog import Catalog
+from ktrdr.data.loading import load_development
 from ktrdr.domain.grammar.indicators import CATALOGUE
 from ktrdr.domain.strategies import Indicator
 
@@ -46,7 +48,7 @@ def usual_and_unusual(kind: str) -> tuple[Indicator, Indicator]:
 
 @lru_cache
 def nasdaq() -> Bars:
-    return load_development("nasdaq")
+    return load_development(Catalog(None), "nasdaq")
 
 
 def random_walk(seed: int, n: int, *, price: float = 100.0, dead_bars: float = 0.0) -> Bars:
