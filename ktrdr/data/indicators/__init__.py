@@ -1,9 +1,9 @@
 """Indicators by their name in the grammar. All of them are causal: bar t uses bars up to t.
 
-What each one computes, from which source, and what it says of a market that stands still is in
-`docs/indicators.md`. An output is NaN until it is warm and finite from then on. Averages that never
-forget (ema, macd, rsi, atr, adx, keltner, supertrend, fishertransform) and lines that only add up
-(obv, adline) depend on the bar the history starts at; the first ones forget it within some periods.
+What each one computes, from which source, from which bar on, and what it says of a market that
+stands still is in `docs/indicators.md`. An output is NaN until it is warm and finite from then on.
+Averages with a memory (ema, macd, rsi, atr, adx, keltner, supertrend, fishertransform) depend on the
+bar at which history starts, less with every bar; lines that only add up (obv, adline) always do.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from ktrdr.data.indicators.series import Floats
 def rolling_sum(values: Floats, period: int) -> Floats:
     """Sum of the last `period` values at each bar, (n,); NaN before there are as many.
 
-    A running sum adds what comes and takes off what goes, and keeps the rounding of both: after
-    large volumes, a window of zero volume sums to a small number of either sign, and a ratio of two
-    such sums is any number (TA-Lib 0.8.1 has a CMF of -0.4 where nothing was traded). Here nothing is taken
-    off. The bars are cut into blocks of `period`, so that a window is the end of one block and the start
-    of the next, and each of the two is a cumulative sum (van Herk 1992 does so with maxima). A window
-    of zeros sums to zero exactly, at the cost of two cumulative sums, whatever the period.
+    A running sum adds what comes and takes off what goes, and keeps the rounding of both: after large
+    volumes, a window of zero volume sums to a small number of either sign, and a ratio of two such
+    sums is any number. Here nothing is taken off. The bars are cut into blocks of `period`, so that a
+    window is the end of one block and the start of the next, and each of the two is a cumulative sum
+    (van Herk 1992 does so with maxima). A window of zeros sums to zero exactly, and the cost is that
+    of two cumulative sums, whatever the period.
     """
     n = len(values)
     sums = np.full(n, np.nan)

@@ -52,48 +52,6 @@ def test_an_indicator_is_its_formula_from_its_first_warm_bar_on(kind: str, name:
             np.testing.assert_allclose(values, wanted, rtol=1e-9, atol=1e-9 * min(scale, 1.0))
 
 
-WARM: dict[str, tuple[int, ...]] = {
-    "rsi": (14,),
-    "roc": (10,),
-    "adx": (27,),
-    "cci": (19,),
-    "williamsr": (13,),
-    "mfi": (14,),
-    "ema": (19,),
-    "sma": (19,),
-    "atr": (14,),
-    "macd": (33, 33, 33),
-    "stochastic": (17, 17),
-    "bollinger": (19, 19, 19),
-    "bollingerbandwidth": (19,),
-    "squeezeintensity": (19,),
-    "obv": (0,),
-    "aroon": (14, 14, 14),
-    "donchian": (19, 19, 19),
-    "keltner": (19, 19, 19),
-    "supertrend": (10, 10),
-    "ichimoku": (8, 25, 51, 77),
-    "vwap": (19,),
-    "cmf": (19,),
-    "parabolicsar": (1,),
-    "momentum": (10,),
-    "volumeratio": (19,),
-    "adline": (0,),
-    "rvi": (12, 15),
-    "fishertransform": (9, 10),
-    "distancefromma": (19,),
-}
-
-
-@pytest.mark.parametrize("kind", CATALOGUE)
-def test_the_first_warm_bar_is_the_documented_one(kind: str) -> None:
-    """Counted from 0, with default parameters, for each output; from there on every bar has a value."""
-    bars, _ = market("nasdaq")
-    computed = outputs(bars, indicator(kind))
-    assert tuple(int(np.argmax(np.isfinite(values))) for values in computed) == WARM[kind]
-    assert all(np.isfinite(values[first:]).all() for values, first in zip(computed, WARM[kind], strict=True))
-
-
 def test_what_talib_has_too_is_what_talib_says() -> None:
     """Where a window never dries up, our sums and TA-Lib's running ones agree."""
     bars, _ = market("nasdaq")
