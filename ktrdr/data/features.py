@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, overload
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ktrdr.data.bars import Bars
-from ktrdr.data.fuzzy import FuzzyLayer
+from ktrdr.data.fuzzy import RAW, kind_of, shapes_of
 from ktrdr.data.indicators import outputs
 from ktrdr.data.inputs import Inputs, resolve
 from ktrdr.data.joining import last_closed
@@ -22,7 +23,7 @@ from ktrdr.domain.strategies import Strategy
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-BLOCK = 4096  # rows; what is computed of a block stays in a core's cache
+BLOCK = 32_768  # rows; what is computed of a block stays in a core's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,10 @@ class Readings:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMatrix:
-    """`values` (n, k), one row a base bar; `scaled` (k,) says which columns a scaler must fit."""
+    """`values` (n, k), one row a base bar, each column contiguous, as it was computed.
+
+    `scaled` (k,) says which columns a scaler must fit; its `apply` gives the rows that are trained on.
+    """
 
     values: Singles
     names: tuple[str, ...]
@@ -50,8 +54,8 @@ class Scaler:
     deviation: Floats
 
     def apply(self, values: Singles) -> Singles:
-        """(m, k) → (m, k), in memory of its own; computed in double precision."""
-        scaled = values.astype(np.float32)
+        """(m, k) → (m, k), in memory of its own and each row contiguous; computed in double precision."""
+        scaled = np.array(values, dtype=np.float32, order="C")
         for column in np.flatnonzero((self.mean != 0.0) | (self.deviation != 1.0)):
             scaled[:, column] = (values[:, column] - self.mean[column]) / self.deviation[column]
         return scaled
@@ -68,7 +72,7 @@ def readings(market: Market, symbol: str, strategy: Strategy) -> Readings:
     """Every reading of every base bar of `symbol`, each from bars that had closed by that bar's close."""
     inputs = resolve(strategy)
     values = np.empty((len(market.bars(symbol, market.base)), len(inputs.readings)), dtype=np.float32)
-    for number, column in enumerate(_columns(market, symbol, strategy, inputs)):
+    for number, column in _columns(market, symbol, strategy, inputs):
         values[:, number] = column
     return Readings(values, tuple(one.name for one in inputs.readings))
 
@@ -92,19 +96,11 @@ def compute_features(
         base = strategy.training_data.timeframes.base
         market = Market(base, {(symbol, base): market})
     inputs = resolve(strategy)
-    columns = [*_columns(market, symbol, strategy, inputs)]
-    layer = FuzzyLayer(inputs)
-    values = np.empty((len(market.bars(symbol, market.base)), len(inputs.features)), dtype=np.float32)
-    block = np.empty((len(columns), BLOCK), dtype=np.float32)
-    into, source = torch.from_numpy(values), torch.from_numpy(block)
-    with torch.no_grad():
-        for first in range(0, len(values), BLOCK):
-            size = min(BLOCK, len(values) - first)
-            for row, column in zip(block, columns, strict=True):
-                row[:size] = column[first : first + size]
-            into[first : first + size] = layer.degrees(source[:, :size]).t()
+    rows = np.empty((len(inputs.features), len(market.bars(symbol, market.base))), dtype=np.float32)
+    for number, column in _columns(market, symbol, strategy, inputs):
+        _fill(rows, inputs, number, column)
     scaled = np.array([one.shape is None for one in inputs.features])
-    return FeatureMatrix(values, tuple(one.name for one in inputs.features), scaled)
+    return FeatureMatrix(rows.T, tuple(one.name for one in inputs.features), scaled)
 
 
 def first_warm(matrix: FeatureMatrix, earliest: int) -> int:
@@ -156,22 +152,55 @@ def fit_scaler(training: Sequence[Rows] | FeatureMatrix, first: int = 0, last: i
     return Scaler(mean, deviation)
 
 
-def _columns(market: Market, symbol: str, strategy: Strategy, inputs: Inputs) -> Iterator[Floats]:
-    """Each reading (n,), computed once an indicator and brought to the symbol's base bars."""
+def _fill(rows: Singles, inputs: Inputs, number: int, column: Floats) -> None:
+    """The features that are made from one reading (n,), into their rows of (k, n)."""
+    source = torch.from_numpy(column)
+    block = torch.empty((1, BLOCK))
+    for at in _stretches(inputs, number):
+        if inputs.features[at[0]].shape is None:
+            rows[at[0]] = column
+            continue
+        shapes, into = shapes_of(inputs, at), torch.from_numpy(rows[at[0] : at[-1] + 1])
+        spare = torch.empty((len(at), BLOCK))
+        for first in range(0, len(column), BLOCK):
+            size = min(BLOCK, len(column) - first)
+            block[0, :size].copy_(source[first : first + size])
+            shapes(block[:, :size], into[:, first : first + size], spare[:, :size])
+
+
+def _stretches(inputs: Inputs, number: int) -> Iterator[list[int]]:
+    """The features of a reading that stand side by side and are computed alike; raw ones alone."""
+    features = enumerate(inputs.features)
+    for (reading, kind), alike in groupby(features, lambda one: (one[1].reading, kind_of(inputs, one[1]))):
+        if reading == number:
+            at = [index for index, _ in alike]
+            yield from [[index] for index in at] if kind == RAW else [at]
+
+
+def _columns(
+    market: Market, symbol: str, strategy: Strategy, inputs: Inputs
+) -> Iterator[tuple[int, Floats]]:
+    """Each reading's index and values (n,), on the symbol's base bars. An indicator is computed once.
+
+    Its outputs are let go before the next one is computed, which then finds memory that is in use already.
+    """
     base = market.bars(symbol, market.base)
-    computed: dict[tuple[str, str], tuple[Floats, ...]] = {}
+    wanted: dict[tuple[str, str], list[int]] = {}
+    for number, one in enumerate(inputs.readings):
+        wanted.setdefault((one.timeframe, one.indicator), []).append(number)
     rows: dict[tuple[str, str], NDArray[np.int64]] = {}
-    for one in inputs.readings:
-        indicator = strategy.indicators[one.indicator]
+    for (timeframe, name), numbers in wanted.items():
+        indicator = strategy.indicators[name]
         source = indicator.data_source or symbol
-        bars = market.bars(source, one.timeframe)
-        if (one.timeframe, one.indicator) not in computed:
-            computed[one.timeframe, one.indicator] = outputs(bars, indicator)
-        column = computed[one.timeframe, one.indicator][one.output]
-        if bars is not base:
-            if (source, one.timeframe) not in rows:
-                rows[source, one.timeframe] = last_closed(
-                    base, TIMEFRAME_SECONDS[market.base], bars, TIMEFRAME_SECONDS[one.timeframe]
-                )
-            column = np.append(column, np.nan)[rows[source, one.timeframe]]  # -1, none has closed: the NaN
-        yield column
+        bars = market.bars(source, timeframe)
+        if bars is not base and (source, timeframe) not in rows:
+            rows[source, timeframe] = last_closed(
+                base, TIMEFRAME_SECONDS[market.base], bars, TIMEFRAME_SECONDS[timeframe]
+            )
+        computed = outputs(bars, indicator)
+        for number in numbers:
+            column = computed[inputs.readings[number].output]
+            if bars is not base:
+                column = np.append(column, np.nan)[rows[source, timeframe]]  # -1, none has closed: the NaN
+            yield number, column
+        del computed, column

@@ -10,16 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ktrdr.data.inputs import Inputs
-from ktrdr.data.memberships import Flanks, Gaussians, Shapes, Sigmoids, Steps
+from ktrdr.data.inputs import Feature, Inputs
+from ktrdr.data.memberships import Flanks, Gaussians, Shapes, Sigmoids
 from ktrdr.domain.strategies import Membership
 
 Numbers = Sequence[float] | NDArray[np.float64]
-SHAPES: dict[str, type[Shapes]] = {
-    "flanks": Flanks,
-    "steps": Steps,
-    "gaussians": Gaussians,
-    "sigmoids": Sigmoids,
+MODULES: dict[str, type[Shapes]] = {"flanks": Flanks, "gaussians": Gaussians, "sigmoids": Sigmoids}
+RAW = "raw"
+KINDS = {
+    "triangular": "flanks",
+    "trapezoidal": "flanks",
+    "gaussian": "gaussians",
+    "sigmoid": "sigmoids",
 }
 
 
@@ -50,39 +52,41 @@ class FuzzyLayer(nn.Module):
     ) -> None:
         super().__init__()
         self._inputs = inputs
-        self._numbers: dict[str, list[int]] = {}  # which of the strategy's shapes a module has
-        order: list[int] = []
-        for kind in ("raw", *SHAPES):
-            at = [index for index, one in enumerate(inputs.features) if _kind(inputs, one.shape) == kind]
-            order += at
-            rows = torch.tensor([inputs.features[index].reading for index in at], dtype=torch.int64)
-            self.register_buffer(f"{kind}_rows", rows, persistent=False)
-            if at and kind != "raw":
-                self.add_module(kind, self._shapes(kind, at, learnable))
-        self.register_buffer("order", torch.tensor(order).argsort(), persistent=False)
-        raw = [index for index, one in enumerate(inputs.features) if one.shape is None]
-        if raw:
-            self.register_buffer("mean", _column(mean, raw, 0.0))
-            self.register_buffer("deviation", _column(deviation, raw, 1.0))
+        self._kinds: dict[str, list[int]] = {}
+        for index, one in enumerate(inputs.features):
+            self._kinds.setdefault(kind_of(inputs, one), []).append(index)
+        for kind, at in self._kinds.items():
+            if kind != RAW:
+                self.add_module(kind, shapes_of(inputs, at, learnable=learnable))
+            rows = torch.tensor([inputs.features[index].reading for index in at])
+            self.register_buffer(f"{kind}_readings", rows, persistent=False)
+        order = torch.tensor([index for at in self._kinds.values() for index in at])
+        self.register_buffer("order", order.argsort(), persistent=False)
+        self._scales = RAW in self._kinds and mean is not None and deviation is not None
+        if mean is not None and deviation is not None and RAW in self._kinds:
+            self.register_buffer("mean", _column(mean, self._kinds[RAW]))
+            self.register_buffer("deviation", _column(deviation, self._kinds[RAW]))
 
     def forward(self, readings: torch.Tensor) -> torch.Tensor:
-        features = self.degrees(readings.reshape(-1, readings.shape[-1]).t())
-        return features.t().contiguous().reshape(*readings.shape[:-1], -1)
-
-    def degrees(self, readings: torch.Tensor) -> torch.Tensor:
-        """Readings (r, m), one reading in a row → features (k, m), one feature in a row."""
+        rows = readings.reshape(-1, readings.shape[-1]).t()
         parts = []
-        if len(rows := self.get_buffer("raw_rows")):
-            parts.append((readings.index_select(0, rows) - self.mean) / self.deviation)
-        for kind, shapes in self.named_children():
-            parts.append(shapes(readings.index_select(0, self.get_buffer(f"{kind}_rows"))))
-        return parts[0] if len(parts) == 1 else torch.cat(parts).index_select(0, self.order)
+        for kind in self._kinds:
+            part = rows.index_select(0, self.get_buffer(f"{kind}_readings"))
+            if kind != RAW:
+                part = self.get_submodule(kind)(part)
+            elif self._scales:
+                part = (part - self.mean) / self.deviation
+            parts.append(part)
+        features = torch.cat(parts).index_select(0, self.order)
+        return features.t().contiguous().reshape(*readings.shape[:-1], -1)
 
     def learned(self) -> dict[str, dict[str, Any]]:
         """By fuzzy set and label: its shape and parameters as they are now, in the grammar's words."""
         found: dict[int, list[float]] = {}
-        for kind, numbers in self._numbers.items():
-            found |= zip(numbers, self.get_submodule(kind).learned(), strict=True)  # type: ignore[operator]
+        for kind, at in self._kinds.items():
+            shapes = self._modules.get(kind)
+            if isinstance(shapes, Shapes):
+                found |= zip(_numbers(self._inputs, at), shapes.learned(), strict=True)
         sets: dict[str, dict[str, Any]] = {}
         for number, one in enumerate(self._inputs.shapes):
             parameters = found[number]
@@ -94,23 +98,23 @@ class FuzzyLayer(nn.Module):
             }
         return sets
 
-    def _shapes(self, kind: str, at: Sequence[int], learnable: bool) -> Shapes:
-        used = [number for index in at if (number := self._inputs.features[index].shape) is not None]
-        numbers = sorted(set(used))
-        self._numbers[kind] = numbers
-        parameters = [_parameters(self._inputs.shapes[number].membership) for number in numbers]
-        return SHAPES[kind](parameters, [numbers.index(number) for number in used], learnable=learnable)
+
+def kind_of(inputs: Inputs, feature: Feature) -> str:
+    """What computes a feature: its name among a layer's modules."""
+    return RAW if feature.shape is None else KINDS[inputs.shapes[feature.shape].membership.type]
 
 
-def _kind(inputs: Inputs, shape: int | None) -> str:
-    """Which module computes a feature. A width of zero is one of zero in single precision."""
-    if shape is None:
-        return "raw"
-    one = inputs.shapes[shape].membership
-    if one.type in ("gaussian", "sigmoid"):
-        return f"{one.type}s"
-    left, top, plateau, right = np.asarray(_parameters(one), dtype=np.float32)
-    return "steps" if left == top or plateau == right else "flanks"
+def shapes_of(inputs: Inputs, at: Sequence[int], *, learnable: bool = False) -> Shapes:
+    """The membership functions of the features with indices `at`, which are all of one kind."""
+    numbers = _numbers(inputs, at)
+    parameters = [_parameters(inputs.shapes[number].membership) for number in numbers]
+    which = [numbers.index(inputs.features[index].shape or 0) for index in at]
+    return MODULES[kind_of(inputs, inputs.features[at[0]])](parameters, which, learnable=learnable)
+
+
+def _numbers(inputs: Inputs, at: Sequence[int]) -> list[int]:
+    """Which of the shapes the features with indices `at` have."""
+    return sorted({number for index in at if (number := inputs.features[index].shape) is not None})
 
 
 def _parameters(one: Membership) -> tuple[float, ...]:
@@ -119,6 +123,5 @@ def _parameters(one: Membership) -> tuple[float, ...]:
     return (p[0], p[1], p[1], p[2]) if one.type == "triangular" else p
 
 
-def _column(values: Numbers | None, at: Sequence[int], default: float) -> torch.Tensor:
-    chosen = [default for _ in at] if values is None else [float(values[index]) for index in at]
-    return torch.tensor(chosen, dtype=torch.float32).unsqueeze(1)
+def _column(values: Numbers, at: Sequence[int]) -> torch.Tensor:
+    return torch.tensor([float(values[index]) for index in at], dtype=torch.float32).unsqueeze(1)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+Room = torch.Tensor | None
+TINY = float(torch.finfo(torch.float32).tiny)
 LARGEST_OFFSET = 10.0  # a width changes by a factor of 22,026 at most
 
 
@@ -35,16 +37,23 @@ class Shapes(nn.Module):
         self.learnable = learnable
         self.register_buffer("start", self.written.float(), persistent=False)
         self.register_buffer("which", torch.tensor([*which]), persistent=False)
+        self.steps = bool((self.start.diff(dim=1) == 0.0).any())
         if learnable:
             self.offsets = nn.Parameter(torch.zeros_like(self.start))
         else:
             zero = torch.zeros_like(self.start)
             self.register_buffer("fixed", self._at(self.start, zero), persistent=False)
 
-    def forward(self, readings: torch.Tensor) -> torch.Tensor:
-        """Readings (f, m), those of each feature in a row → degrees (f, m)."""
+    def forward(
+        self, readings: torch.Tensor, out: Room = None, spare: Room = None
+    ) -> torch.Tensor:
+        """Readings (f, m), those of each feature in a row, or (1, m) for all of them → degrees (f, m).
+
+        Fixed sets compute in `out` and `spare`, each (f, m), where they are given: new memory for what
+        comes between takes longer than computing it.
+        """
         constants = self._at(self.start, self.offsets) if self.learnable else self.fixed
-        return self.degrees(readings, constants.unbind())
+        return self.degrees(readings, constants.unbind(), out, spare)
 
     def learned(self) -> list[list[float]]:
         """The parameters (s, p) as they are now, in the grammar's order and in double precision."""
@@ -68,7 +77,9 @@ class Shapes(nn.Module):
         """What `degrees` computes with, each (s,)."""
         raise NotImplementedError
 
-    def degrees(self, x: torch.Tensor, constants: Sequence[torch.Tensor]) -> torch.Tensor:
+    def degrees(
+        self, x: torch.Tensor, constants: Sequence[torch.Tensor], out: Room, spare: Room
+    ) -> torch.Tensor:
         """(f, m) → (f, m), by constants (f, 1)."""
         raise NotImplementedError
 
@@ -81,8 +92,6 @@ class Flanks(Shapes):
     width, then the three widths. A step moves with its set, but its own place has no gradient.
     """
 
-    steps: torch.Tensor
-
     def moved(self, start: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         """Rounding may lift a point above the next one: the running maximum keeps them in order."""
         widths = start.diff(dim=1)
@@ -92,32 +101,23 @@ class Flanks(Shapes):
         return (start + (shift + added)).cummax(dim=1).values
 
     def constants(self, start: torch.Tensor, offsets: torch.Tensor) -> list[torch.Tensor]:
+        """A step is a flank of next to no width whose point is well inside: no other number is on it."""
         left, _, _, right = self.moved(start, offsets).unbind(dim=1)
         widths = start.diff(dim=1)
         grown = widths * torch.exp(offsets[:, 1:].clamp(-LARGEST_OFFSET, LARGEST_OFFSET))
-        rise, _, fall = torch.where(widths > 0.0, grown, 0.0).unbind(dim=1)
-        return [left, rise, fall, right]
+        rise, _, fall = torch.where(widths > 0.0, grown, TINY).unbind(dim=1)
+        inside_left, _, inside_right = torch.where(widths > 0.0, 0.0, 2.0 * TINY).unbind(dim=1)
+        return [left, inside_left, rise, right, inside_right, fall]
 
-    def degrees(self, x: torch.Tensor, constants: Sequence[torch.Tensor]) -> torch.Tensor:
-        left, rise, fall, right = constants
+    def degrees(
+        self, x: torch.Tensor, constants: Sequence[torch.Tensor], out: Room, spare: Room
+    ) -> torch.Tensor:
+        left, inside_left, rise, right, inside_right, fall = constants
         x = self._within(x, left - (right - left), right + (right - left))
-        rising, falling = (x - left).div_(rise), (right - x).div_(fall)
-        return torch.minimum(rising, falling).clamp_(0.0, 1.0)
-
-
-class Steps(Flanks):
-    """Flanks of which one or both have a width of zero."""
-
-    def degrees(self, x: torch.Tensor, constants: Sequence[torch.Tensor]) -> torch.Tensor:
-        left, rise, fall, right = constants
-        x = self._within(x, left - (right - left), right + (right - left))
-        return torch.minimum(_flank(x - left, rise), _flank(right - x, fall)).clamp_(0.0, 1.0)
-
-
-def _flank(inside: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
-    """How far up a flank a reading is that lies `inside` its foot; NaN stays NaN."""
-    step = torch.where(inside.isnan(), inside, (inside >= 0.0).to(inside.dtype))
-    return torch.where(width > 0.0, inside / torch.where(width > 0.0, width, 1.0), step)
+        rising, falling = torch.sub(x, left, out=out), torch.sub(right, x, out=spare)
+        if self.steps:
+            rising, falling = rising.add_(inside_left), falling.add_(inside_right)
+        return torch.minimum(rising.div_(rise), falling.div_(fall), out=out).clamp_(0.0, 1.0)
 
 
 class Gaussians(Shapes):
@@ -132,10 +132,13 @@ class Gaussians(Shapes):
     def constants(self, start: torch.Tensor, offsets: torch.Tensor) -> list[torch.Tensor]:
         return [*self.moved(start, offsets).unbind(dim=1)]
 
-    def degrees(self, x: torch.Tensor, constants: Sequence[torch.Tensor]) -> torch.Tensor:
+    def degrees(
+        self, x: torch.Tensor, constants: Sequence[torch.Tensor], out: Room, spare: Room
+    ) -> torch.Tensor:
         mean, sigma = constants
         x = self._within(x, mean - 40.0 * sigma, mean + 40.0 * sigma)  # exp(-800) is 0 in double too
-        return ((x - mean) / sigma).square().mul(-0.5).exp()
+        away = torch.sub(x, mean, out=out).div_(sigma)
+        return torch.mul(away, away, out=out).mul_(-0.5).exp_()
 
 
 class Sigmoids(Shapes):
@@ -153,8 +156,10 @@ class Sigmoids(Shapes):
     def constants(self, start: torch.Tensor, offsets: torch.Tensor) -> list[torch.Tensor]:
         return [*self.moved(start, offsets).unbind(dim=1)]
 
-    def degrees(self, x: torch.Tensor, constants: Sequence[torch.Tensor]) -> torch.Tensor:
+    def degrees(
+        self, x: torch.Tensor, constants: Sequence[torch.Tensor], out: Room, spare: Room
+    ) -> torch.Tensor:
         centre, slope = constants
         far = 800.0 / slope.abs()  # where it is 0 or 1 in double precision
         x = self._within(x, centre - far, centre + far)
-        return (slope * (x - centre)).sigmoid()
+        return torch.sub(x, centre, out=out).mul_(slope).sigmoid_()
