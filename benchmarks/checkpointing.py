@@ -159,7 +159,6 @@ def measure(home: Path) -> float:
     recorder.finish(Event.CANCEL, error_message="the benchmark is over")
     recorder.close()
     floor, found = statistics.median(bare[1:]), statistics.median(kept[1:])
-    paired = statistics.median(b / a for a, b in zip(bare[1:], kept[1:], strict=True))
     print(
         f"checkpoints: {ROUNDS} rounds of {EPOCHS - 1} epochs, an epoch without {floor * 1e3:.1f} ms, with "
         f"{found * 1e3:.1f} ms, ratio {found / floor:.4f} (limit {LIMIT}); {epochs} states handed over, "
