@@ -16,9 +16,8 @@ from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.workbench import training_epoch
 from ktrdr.checkpointing.schemas import CheckpointType
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
-from ktrdr.domain.errors import InvalidInput
-from ktrdr.domain.market import DATASETS
 from ktrdr.domain.operations import NewOperation, Operation, OperationType
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
 from ktrdr.domain.strategies import parse_strategy
@@ -33,7 +32,7 @@ class Trigger:
 
     reason: TriggerReason
     seed: int | None = None
-    dataset: str = "nasdaq"
+    dataset: str | None = None  # the strategy's own, or the built-in one
     strategy: Mapping[str, Any] | None = None
     brief: str = ""
 
@@ -59,12 +58,14 @@ class AgentService:
         instance: str,
         max_active: int,
         thresholds: GateThresholds,
+        catalog: Catalog,
         wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._instance = instance
         self._max_active = max_active
         self._thresholds = thresholds
+        self._catalog = catalog
         self._wake = wake
 
     async def trigger(self, trigger: Trigger) -> AgentSession:
@@ -73,11 +74,9 @@ class AgentService:
         Raises SessionActive when the capacity is taken. The check and the insert share the
         transaction, so of any number of triggers no more get in than there is room for.
         """
-        if trigger.dataset not in DATASETS:
-            raise InvalidInput(
-                f"There is no data set '{trigger.dataset}'. Known: {', '.join(sorted(DATASETS))}."
-            )
-        strategy = None if trigger.strategy is None else parse_strategy(trigger.strategy).to_config()
+        given = None if trigger.strategy is None else parse_strategy(trigger.strategy)
+        dataset = self._catalog.dataset_for(given, trigger.dataset).key
+        strategy = None if given is None else given.to_config()
         operation_id = f"research_{uuid.uuid4().hex[:12]}"
         seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed
         async with self._database.transaction() as tx:
@@ -86,7 +85,7 @@ class AgentService:
             request = {
                 "trigger_reason": trigger.reason.value,
                 "seed": seed,
-                "dataset": trigger.dataset,
+                "dataset": dataset,
                 "strategy": strategy,
                 "brief": trigger.brief,
                 "known_trials": list(known),
@@ -104,7 +103,7 @@ class AgentService:
                 operation_id=operation_id,
                 trigger_reason=trigger.reason,
                 seed=seed,
-                dataset=trigger.dataset,
+                dataset=dataset,
                 brief=trigger.brief,
             )
             await tx.checkpoints.save(
@@ -113,7 +112,7 @@ class AgentService:
                 CheckpointType.PHASE_TRANSITION,
                 build(session).to_json(),
                 None,
-                fingerprint_of(session.dataset, None, asdict(self._thresholds)),
+                fingerprint_of(self._catalog, session.dataset, None, asdict(self._thresholds)),
             )
         self._wake()
         return session

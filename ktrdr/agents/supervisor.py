@@ -7,6 +7,7 @@ import logging
 
 from ktrdr.agents.loop import run_session
 from ktrdr.agents.workbench import Workbench
+from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import Operation, OperationType, Status
 from ktrdr.domain.sessions import GateThresholds
@@ -21,10 +22,13 @@ DRAIN_SECONDS = 20.0
 class SessionSupervisor:
     """Owns the session tasks of one backend; `wake` after a trigger or a resume."""
 
-    def __init__(self, database: Database, instance: str, thresholds: GateThresholds) -> None:
+    def __init__(
+        self, database: Database, instance: str, thresholds: GateThresholds, catalog: Catalog
+    ) -> None:
         self._database = database
         self._instance = instance
         self._thresholds = thresholds
+        self._catalog = catalog
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,7 +73,7 @@ class SessionSupervisor:
                 self._start(claimed)
 
     def _start(self, operation: Operation) -> None:
-        bench = Workbench(self._database, operation, self._thresholds, self._stop)
+        bench = Workbench(self._database, operation, self._thresholds, self._catalog, self._stop)
         task = asyncio.create_task(run_session(bench), name=f"session {operation.operation_id}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)

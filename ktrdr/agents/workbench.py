@@ -10,6 +10,7 @@ from typing import Any
 
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.checkpointing.schemas import CheckpointType
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import RESUMABLE, NewOperation, Operation, Progress, Status
@@ -60,6 +61,7 @@ class Workbench:
     database: Database
     operation: Operation
     thresholds: GateThresholds
+    catalog: Catalog
     stop: asyncio.Event
 
     async def pause(self, seconds: float = POLL_SECONDS) -> None:
@@ -150,7 +152,7 @@ class Workbench:
             kind,
             build(session, training_checkpoint_epoch=epoch).to_json(),
             None,
-            fingerprint_of(session.dataset, session.strategy_config, asdict(self.thresholds)),
+            fingerprint_of(self.catalog, session.dataset, session.strategy_config, asdict(self.thresholds)),
         )
 
     async def _child(self, child_id: str) -> Operation:

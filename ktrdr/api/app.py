@@ -27,7 +27,7 @@ def create_app(backend: Backend) -> ASGIApp:
         operations.router(backend.operations),
         following.router(backend.operations, backend.closing),
         checkpoints.router(backend.checkpoints),
-        jobs.router(backend.operations),
+        jobs.router(backend.operations, backend.catalog),
         strategies.router(backend.strategies),
         health.router(backend.database),
     ):

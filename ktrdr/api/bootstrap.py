@@ -17,6 +17,7 @@ from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
+from ktrdr.data.catalog import Catalog
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
@@ -43,7 +44,10 @@ class Backend:
             wait_seconds=settings.ray_wait_seconds,
         )
         self.leases = LeaseJudge(self.database)
-        self.supervisor = SessionSupervisor(self.database, settings.instance, settings.thresholds)
+        self.catalog = Catalog(settings.data)
+        self.supervisor = SessionSupervisor(
+            self.database, settings.instance, settings.thresholds, self.catalog
+        )
         self.lock = InstanceLock(self.database, settings.instance)
         self.reconciliation = StartupReconciliation(self.database, settings.instance)
         self.agent = AgentService(
@@ -51,6 +55,7 @@ class Backend:
             instance=settings.instance,
             max_active=settings.max_active_sessions,
             thresholds=settings.thresholds,
+            catalog=self.catalog,
             wake=self.wake,
         )
         self.operations = OperationsService(
@@ -59,6 +64,7 @@ class Backend:
             max_active=settings.max_active_sessions,
             thresholds=settings.thresholds,
             artifacts=settings.artifacts,
+            catalog=self.catalog,
             executor=self.executor,
             wake=self.wake,
         )
@@ -103,13 +109,16 @@ class Backend:
 
 def executor_of(settings: Settings) -> OperationExecutor:
     """The engine that the settings name, and what it tells its workers."""
+    told = {"PYTHONUNBUFFERED": "1", "KTRDR_CHECKPOINT_EPOCHS": str(settings.checkpoint_epochs)}
+    if settings.checkpoint_seconds is not None:
+        told["KTRDR_CHECKPOINT_SECONDS"] = str(settings.checkpoint_seconds)
     if settings.executor == "local":
         # The database's password travels by environment, never by command line.
-        environment = {"KTRDR_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+        environment = {"KTRDR_HOME": str(settings.home), **told}
         if settings.database_url is not None:
             environment["KTRDR_DATABASE_URL"] = settings.url
         return LocalExecutor(settings.logs, environment, settings.worker_slots)
-    environment = {"KTRDR_HOME": settings.ray_home or str(settings.home), "PYTHONUNBUFFERED": "1"}
+    environment = {"KTRDR_HOME": settings.ray_home or str(settings.home), **told}
     token = None if settings.ray_token is None else settings.ray_token.get_secret_value()
     return RayExecutor(settings.ray_address, token, logs=settings.logs, environment=environment)
 

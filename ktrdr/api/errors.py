@@ -19,6 +19,9 @@ STATUS: tuple[tuple[type[errors.KtrdrError], int], ...] = (
     (errors.Conflict, 409),
     (errors.InvalidInput, 422),
     (errors.CheckpointCorrupted, 422),
+    (errors.DatasetCorrupted, 422),
+    (errors.FileTooLarge, 413),
+    (errors.DownloadFailed, 502),
     (errors.DatabaseUnavailable, 503),
 )
 

@@ -22,6 +22,7 @@ from ktrdr.domain.operations import (
 from ktrdr.domain.sessions import IDLE, TriggerReason
 
 T = TypeVar("T")
+DATASET_WHEN_LEFT_OUT = "the strategy's own when left out; without a strategy the built-in one"
 
 
 class Wire(BaseModel):
@@ -47,7 +48,9 @@ class TriggerRequest(Wire):
     model_config = _example({"trigger_reason": "start_new_cycle", "seed": 7})
     trigger_reason: TriggerReason
     seed: int | None = Field(None, ge=0, lt=2**31)
-    dataset: str = Field("nasdaq", pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
+    dataset: str | None = Field(
+        None, pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH, description=DATASET_WHEN_LEFT_OUT
+    )
     strategy: dict[str, Any] | None = None
     brief: str = Field("", max_length=4000)
 
@@ -326,7 +329,9 @@ class CheckpointData(CheckpointSummary):
 
 class StartTraining(Wire):
     strategy: dict[str, Any]
-    dataset: str = Field("nasdaq", pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
+    dataset: str | None = Field(
+        None, pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH, description=DATASET_WHEN_LEFT_OUT
+    )
     seed: int = Field(0, ge=0, lt=2**31)
     resources: ResourcesData = ResourcesData()
 

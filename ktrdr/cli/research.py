@@ -19,7 +19,9 @@ def start(
         str, typer.Argument(help="What the research is about; the offline designer ignores it.")
     ] = "",
     seed: Annotated[int | None, typer.Option(help="Same seed, same research.")] = None,
-    dataset: Annotated[str, typer.Option(help="Data set.")] = "nasdaq",
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set; the strategy's own, or the built-in one, when left out.")
+    ] = None,
     strategy: Annotated[Path | None, typer.Option(help="A strategy, YAML or JSON; skips the design.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     json: Json = False,

@@ -1,20 +1,17 @@
-"""Bars in memory. What develops a strategy is handed bars that are physically cut."""
+"""Bars in memory."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ktrdr.data.catalog import dataset_path
-from ktrdr.domain.market import DATASETS, TIMEFRAME_SECONDS, DatasetSpec, midnight
+from ktrdr.domain.market import TIMEFRAME_SECONDS, DatasetSpec, midnight
 
 Floats = NDArray[np.float64]
 DAY = TIMEFRAME_SECONDS["1d"]
+COLUMNS = ("time", "open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +44,6 @@ class Bars:
         )
 
 
-def load_development(key: str) -> Bars:
-    """The bars up to the end of development; the holdout's are not in memory of the result."""
-    bars = _load(key)
-    return bars.until(development_bars(bars, DATASETS[key]))
-
-
-def load_with_holdout(key: str) -> tuple[Bars, int]:
-    """All bars and the index of the first holdout bar. Only the exam calls this."""
-    bars = _load(key)
-    return bars, development_bars(bars, DATASETS[key])
-
-
 def development_bars(bars: Bars, spec: DatasetSpec) -> int:
     """How many of the bars have closed when development ends. A bar that ends later has seen the holdout."""
     return closed_by(bars, TIMEFRAME_SECONDS[spec.timeframe], midnight(spec.development_end) + DAY)
@@ -67,19 +52,3 @@ def development_bars(bars: Bars, spec: DatasetSpec) -> int:
 def closed_by(bars: Bars, seconds: int, moment: int) -> int:
     """How many of the bars, each `seconds` long, have closed at a moment (seconds since 1970-01-01 UTC)."""
     return int(np.searchsorted(bars.time, moment - seconds, side="right"))
-
-
-def _load(key: str) -> Bars:
-    with gzip.open(dataset_path(key), "rt", newline="") as file:
-        rows = list(csv.DictReader(file))
-    time = np.array([_time(row["Date"]) for row in rows], dtype=np.int64)
-    named = (
-        np.array([float(row[name]) for row in rows]) for name in ("Open", "High", "Low", "Close", "Volume")
-    )
-    return Bars(time, *named)
-
-
-def _time(text: str) -> int:
-    """`1/4/1999` (month first, as the package writes it) → seconds since 1970-01-01."""
-    month, day, year = (int(part) for part in text.split("/"))
-    return midnight(date(year, month, day))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ktrdr.data.bars import Bars
 from ktrdr.data.fuzzy import RAW, kind_of, shapes_of, whole
 from ktrdr.data.indicators import outputs
 from ktrdr.data.inputs import Inputs, resolve
@@ -77,24 +76,11 @@ def readings(market: Market, symbol: str, strategy: Strategy) -> Readings:
     return Readings(values, tuple(one.name for one in inputs.readings))
 
 
-@overload
-def compute_features(market: Market, symbol: str, strategy: Strategy) -> FeatureMatrix: ...
-@overload
-def compute_features(market: Bars, symbol: Strategy) -> FeatureMatrix: ...
-def compute_features(
-    market: Market | Bars, symbol: str | Strategy, strategy: Strategy | None = None
-) -> FeatureMatrix:
+def compute_features(market: Market, symbol: str, strategy: Strategy) -> FeatureMatrix:
     """Every feature of every base bar of `symbol`, each from bars that had closed by that bar's close.
 
-    Memberships are those of the fixed layer, raw readings are not scaled yet. One series of bars with
-    its strategy stands for a market of one series.
+    Memberships are those of the fixed layer, bit for bit; raw readings are not scaled yet.
     """
-    if isinstance(symbol, Strategy):
-        strategy, symbol = symbol, symbol.training_data.symbols.all[0]
-    assert strategy is not None
-    if isinstance(market, Bars):
-        base = strategy.training_data.timeframes.base
-        market = Market(base, {(symbol, base): market})
     inputs = resolve(strategy)
     bars = len(market.bars(symbol, market.base))
     rows = np.empty((len(inputs.features), whole(bars)), dtype=np.float32)
@@ -130,21 +116,13 @@ def first_warm(matrix: FeatureMatrix, earliest: int) -> int:
     return first
 
 
-Rows = tuple[FeatureMatrix, int, int]
-
-
-@overload
-def fit_scaler(training: Sequence[Rows]) -> Scaler: ...
-@overload
-def fit_scaler(training: FeatureMatrix, first: int, last: int) -> Scaler: ...
-def fit_scaler(training: Sequence[Rows] | FeatureMatrix, first: int = 0, last: int = 0) -> Scaler:
+def fit_scaler(training: Sequence[tuple[FeatureMatrix, int, int]]) -> Scaler:
     """Mean and deviation over the training rows [first, last) of every symbol together, in double precision.
 
     A column that hardly differs from its mean in single precision is constant, and is not scaled.
     """
-    ranges = [(training, first, last)] if isinstance(training, FeatureMatrix) else training
-    scaled = ranges[0][0].scaled
-    rows = np.concatenate([matrix.values[begin:end][:, scaled] for matrix, begin, end in ranges])
+    scaled = training[0][0].scaled
+    rows = np.concatenate([matrix.values[begin:end][:, scaled] for matrix, begin, end in training])
     mean, deviation = np.zeros(len(scaled)), np.ones(len(scaled))
     means = rows.mean(axis=0, dtype=np.float64)
     deviations = rows.std(axis=0, dtype=np.float64)

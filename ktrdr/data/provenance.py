@@ -6,17 +6,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from ktrdr import __version__
-from ktrdr.data.catalog import dataset_sha256
+from ktrdr.data.catalog import Catalog, series_of
 from ktrdr.domain.fingerprints import Fingerprint, sha256_of
+from ktrdr.domain.strategies import parse_strategy
 
 
 def fingerprint_of(
-    dataset: str, strategy_config: Mapping[str, Any] | None, settings: Mapping[str, Any]
+    catalog: Catalog,
+    dataset: str,
+    strategy_config: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
 ) -> Fingerprint:
     """The fingerprint of work on `dataset` with `strategy_config` under `settings`."""
     return Fingerprint(
         strategy=None if strategy_config is None else sha256_of(strategy_config),
-        data=dataset_sha256(dataset),
+        data=_data_sha256(catalog, dataset, strategy_config),
         code=__version__,
         settings=sha256_of(settings),
     )
+
+
+def _data_sha256(catalog: Catalog, dataset: str, strategy_config: Mapping[str, Any] | None) -> str:
+    """The hash of the one series that is read, or of all of them by key."""
+    keys = {dataset}
+    if strategy_config is not None:
+        wanted = series_of(parse_strategy(strategy_config))
+        sources = (catalog.source_of(symbol, timeframe) for symbol, timeframe in wanted)
+        keys |= {source.key for source in sources if source is not None}
+    if keys == {dataset}:
+        return catalog.sha256(dataset)
+    return sha256_of([[key, catalog.sha256(key)] for key in sorted(keys)])

@@ -6,6 +6,7 @@ KtrdrError
 │   ├── SessionNotFound          SESSION_NOT_FOUND
 │   ├── LogNotFound              LOG_NOT_FOUND
 │   ├── StrategyNotFound         STRATEGY_NOT_FOUND
+│   ├── NoSuchDataset            DATASET_NOT_FOUND
 │   └── CheckpointNotFound       CHECKPOINT_NOT_FOUND
 ├── Conflict
 │   ├── OperationNotResumable    OPERATION_NOT_RESUMABLE
@@ -13,10 +14,17 @@ KtrdrError
 │   ├── ResumeConflict           RESUME_CONFLICT
 │   ├── CheckpointIncompatible   CHECKPOINT_INCOMPATIBLE
 │   ├── CheckpointInUse          CHECKPOINT_IN_USE
+│   ├── DatasetExists            DATASET_EXISTS
 │   └── SessionActive            SESSION_ACTIVE
 ├── InvalidInput                 VALIDATION_ERROR
-│   └── DatasetNotFound          DATASET_NOT_FOUND
+│   ├── DatasetNotFound          DATASET_NOT_FOUND
+│   ├── ImportRefused            IMPORT_REFUSED
+│   └── ExtraNotInstalled        EXTRA_NOT_INSTALLED
 ├── CheckpointCorrupted          CHECKPOINT_CORRUPTED
+├── DatasetCorrupted             DATASET_CORRUPTED
+├── FileTooLarge                 FILE_TOO_LARGE
+├── DataProcessFailed            DATA_PROCESS_FAILED
+├── DownloadFailed               DOWNLOAD_FAILED
 ├── DatabaseUnavailable          DATABASE_UNAVAILABLE
 ├── ExecutorUnavailable          EXECUTOR_UNAVAILABLE
 ├── RefusedToStart               REFUSED_TO_START
@@ -101,6 +109,12 @@ class StrategyNotFound(NotFound):
         )
 
 
+class NoSuchDataset(NotFound):
+    """A data set that is asked for by its address."""
+
+    code = "DATASET_NOT_FOUND"
+
+
 class Conflict(KtrdrError):
     """The request is sound, but not in the present state; nothing was changed."""
 
@@ -137,6 +151,10 @@ class SessionActive(Conflict):
         )
 
 
+class DatasetExists(Conflict):
+    code = "DATASET_EXISTS"
+
+
 class InvalidInput(KtrdrError):
     code = "VALIDATION_ERROR"
 
@@ -147,10 +165,49 @@ class DatasetNotFound(InvalidInput):
     code = "DATASET_NOT_FOUND"
 
 
+class ImportRefused(InvalidInput):
+    """A file that was not imported; `details` has the rows that are wrong, by line."""
+
+    code = "IMPORT_REFUSED"
+
+
+class ExtraNotInstalled(InvalidInput):
+    """An optional library is missing; the message has the command that installs it."""
+
+    code = "EXTRA_NOT_INSTALLED"
+
+
 class CheckpointCorrupted(KtrdrError):
     """Something is stored, but it is not what was saved. Never reported as missing."""
 
     code = "CHECKPOINT_CORRUPTED"
+
+
+class DatasetCorrupted(KtrdrError):
+    """A data set is stored, but it is not what was imported. Never reported as missing."""
+
+    code = "DATASET_CORRUPTED"
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(
+            f"The data set '{key}' is damaged: {what}. Import it again with --replace.", {"key": key}
+        )
+
+
+class FileTooLarge(KtrdrError):
+    code = "FILE_TOO_LARGE"
+
+
+class DataProcessFailed(KtrdrError):
+    """The process that reads data for the backend ended without an answer."""
+
+    code = "DATA_PROCESS_FAILED"
+
+
+class DownloadFailed(KtrdrError):
+    """A data provider did not give what was asked for."""
+
+    code = "DOWNLOAD_FAILED"
 
 
 class DatabaseUnavailable(KtrdrError):

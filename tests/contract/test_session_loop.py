@@ -11,6 +11,7 @@ from ktrdr.agents.agent_service import AgentService, Trigger
 from ktrdr.agents.loop import run_session
 from ktrdr.agents.workbench import Workbench
 from ktrdr.checkpointing.schemas import StoredCheckpoint
+from ktrdr.data.catalog import Catalog
 from ktrdr.domain.operations import Operation, Status
 from ktrdr.domain.sessions import GateThresholds, TriggerReason
 from ktrdr.persistence.tables import checkpoints
@@ -24,7 +25,14 @@ THRESHOLDS = GateThresholds(0.0, -10.0, 1.0, 0)
 
 async def claimed(database: Database) -> Operation:
     """A session that was triggered and claimed."""
-    service = AgentService(database, instance="me", max_active=1, thresholds=THRESHOLDS, wake=lambda: None)
+    service = AgentService(
+        database,
+        instance="me",
+        max_active=1,
+        thresholds=THRESHOLDS,
+        catalog=Catalog(None),
+        wake=lambda: None,
+    )
     session = await service.trigger(Trigger(TriggerReason.MANUAL, seed=1))
     async with database.transaction() as tx:
         operation = await tx.operations.claim(session.operation_id, "me", None, None)
@@ -42,7 +50,7 @@ async def run(database: Database, operation: Operation, *, stopping: bool = Fals
     if stopping:
         stop.set()
     async with asyncio.timeout(60):
-        await run_session(Workbench(database, operation, THRESHOLDS, stop))
+        await run_session(Workbench(database, operation, THRESHOLDS, Catalog(None), stop))
 
 
 async def test_a_corrupted_checkpoint_fails_the_session_and_is_not_written_over(database: Database) -> None:

@@ -1,12 +1,17 @@
-"""A design request as JSON on standard input, the design as JSON on standard output."""
+"""A design request as JSON on standard input, the design as JSON on standard output.
+
+The one argument, when there is one, is the folder of imported data sets.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 from ktrdr.agents.designers.offline import propose
 from ktrdr.agents.designers.proposals import DesignRequest
+from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import KtrdrError
 from ktrdr.domain.fingerprints import canonical_json
 
@@ -19,7 +24,8 @@ def main() -> int:
         print(f"not a design request: {wrong}", file=sys.stderr)
         return 2
     try:
-        config, notes = propose(request.dataset, request.seed, request.trials)
+        spec = Catalog(Path(sys.argv[1]) if len(sys.argv) > 1 else None).get(request.dataset)
+        config, notes = propose(spec, request.seed, request.trials)
     except KtrdrError as refused:
         print(refused.message, file=sys.stderr)
         return 1

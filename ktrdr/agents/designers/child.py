@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ktrdr.agents.designers.proposals import Design, DesignRequest
 from ktrdr.domain.errors import StepFailed
@@ -19,18 +20,24 @@ ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUA
 
 
 async def design(
-    request: DesignRequest, *, command: Sequence[str] = COMMAND, timeout: float = TIMEOUT_SECONDS
+    request: DesignRequest,
+    *,
+    data: Path | None = None,
+    command: Sequence[str] = COMMAND,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Design:
-    """Ask the designer. The child never outlives the call, also when this task is cancelled.
+    """Ask the designer; `data` is the folder of imported data sets.
 
-    Raises StepFailed (DESIGN_FAILED) with the child's last words when it fails, answers something
-    that is no design, or takes longer than `timeout` seconds.
+    The child never outlives the call, also when this task is cancelled. Raises StepFailed
+    (DESIGN_FAILED) with the child's last words when it fails, answers something that is no design, or
+    takes longer than `timeout` seconds.
     """
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     environment |= {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     pipe = asyncio.subprocess.PIPE
+    folder = [] if data is None else [str(data)]
     child = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+        *command, *folder, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
     )
     question = json.dumps(request.to_json(), allow_nan=False).encode()
     try:

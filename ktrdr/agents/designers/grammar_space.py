@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.fingerprints import sha256_of
-from ktrdr.domain.market import DATASETS
+from ktrdr.domain.market import DatasetSpec
 
 Params = Mapping[str, Any]
 
@@ -48,14 +47,8 @@ TRAINING: Mapping[str, Any] = {
 }
 
 
-def config_of(dataset: str, params: Params) -> dict[str, Any]:
-    """The strategy that `params` stand for. Raises InvalidInput for a data set that does not exist."""
-    spec = DATASETS.get(dataset)
-    if spec is None:
-        raise InvalidInput(
-            f"There is no data set '{dataset}'. There is: {', '.join(sorted(DATASETS))}.",
-            {"found": dataset, "allowed": sorted(DATASETS)},
-        )
+def config_of(spec: DatasetSpec, params: Params) -> dict[str, Any]:
+    """The strategy that `params` stand for, on the development bars of a data set."""
     indicators, fuzzy_sets, inputs = _features(params)
     return {
         "name": f"offline_{sha256_of(dict(params))[:10]}",

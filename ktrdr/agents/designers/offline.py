@@ -21,6 +21,7 @@ from optuna.distributions import (
 from ktrdr.agents.designers.grammar_space import LAYERS, NAMES, OSCILLATORS, Params, config_of, params_of
 from ktrdr.agents.designers.proposals import Trial
 from ktrdr.domain.fingerprints import derive_seed
+from ktrdr.domain.market import DatasetSpec
 
 STARTUP_TRIALS = 8  # before that many are known, proposals are drawn at random
 MAX_REPEATS = 50  # how often a strategy that was tried before is passed over
@@ -40,12 +41,12 @@ SPACE: dict[str, BaseDistribution] = {
 }
 
 
-def propose(dataset: str, seed: int, trials: Sequence[Trial]) -> tuple[dict[str, Any], str]:
+def propose(dataset: DatasetSpec, seed: int, trials: Sequence[Trial]) -> tuple[dict[str, Any], str]:
     """A strategy to try next and the notes on it; the same arguments, the same answer.
 
     `trials` are earlier strategies with their validation Sharpe ratios, in the order they were
     tried. Those without a finite value, or outside the space, teach nothing and are counted in the
-    notes. Raises InvalidInput for a data set that does not exist.
+    notes.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # optuna seeds numpy, which takes 32 bits.

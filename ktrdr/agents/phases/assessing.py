@@ -8,9 +8,8 @@ from typing import Any
 from ktrdr.agents.assessor import assess
 from ktrdr.agents.phases.training import backtest_of
 from ktrdr.agents.workbench import Step, Workbench
-from ktrdr.data.catalog import dataset_sha256
 from ktrdr.domain.fingerprints import sha256_of
-from ktrdr.domain.market import DATASETS, Segment
+from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import holdout_id
 from ktrdr.domain.sessions import AgentSession, Phase
 
@@ -38,7 +37,8 @@ async def _sit_exam(session: AgentSession, bench: Workbench) -> tuple[AgentSessi
 
 async def _open_holdout(session: AgentSession, bench: Workbench) -> AgentSession | None:
     """Count the opening before anything is computed. A repeat finds the session's own row."""
-    key = DATASETS[session.dataset].holdout_key(dataset_sha256(session.dataset))
+    spec = bench.catalog.get(session.dataset)
+    key = spec.holdout_key(bench.catalog.sha256(spec.key))
     async with bench.database.transaction() as tx:
         opening = await tx.ledger.open(key, session.operation_id, sha256_of(session.strategy_config))
     if opening is None:

@@ -50,5 +50,6 @@ async def _designed(session: AgentSession, bench: Workbench) -> tuple[dict[str, 
     async with bench.database.read() as tx:
         trials = await tx.ledger.by_ids(known)
     earlier = tuple(Trial(one.strategy_config, value=one.sharpe) for one in trials)
-    proposal = await design(DesignRequest(session.dataset, derive_seed(session.seed, "design"), earlier))
+    request = DesignRequest(session.dataset, derive_seed(session.seed, "design"), earlier)
+    proposal = await design(request, data=bench.catalog.root)
     return dict(proposal.strategy_config), proposal.research_notes

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 from fastapi import APIRouter
 
 from ktrdr.api.schemas import Envelope, OperationData, StartBacktest, StartTraining
 from ktrdr.api.services.operations_service import OperationsService
+from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import InvalidInput
-from ktrdr.domain.market import DATASETS, Segment
+from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import NewOperation, OperationType, Status
 from ktrdr.domain.strategies import parse_strategy
 
 
-def router(service: OperationsService) -> APIRouter:
+def router(service: OperationsService, catalog: Catalog) -> APIRouter:
     routes = APIRouter(tags=["training and backtests"])
 
     @routes.post("/training/start", status_code=202)
     async def start_training(body: StartTraining) -> Envelope[OperationData]:
-        """Train a strategy on a data set's development segment."""
-        if body.dataset not in DATASETS:
-            raise InvalidInput(
-                f"There is no data set '{body.dataset}'. Known: {', '.join(sorted(DATASETS))}."
-            )
+        """Train a strategy on the development segment of its data set."""
+        strategy = parse_strategy(body.strategy)
+        spec = await asyncio.to_thread(catalog.dataset_for, strategy, body.dataset)
         request = {
-            "dataset": body.dataset,
-            "strategy_config": parse_strategy(body.strategy).to_config(),
+            "dataset": spec.key,
+            "strategy_config": strategy.to_config(),
             "seed": body.seed,
         }
         new = NewOperation(

@@ -12,6 +12,7 @@ from ktrdr.agents.capacity import require_capacity
 from ktrdr.checkpointing.artifacts import verify_artifacts
 from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import StoredCheckpoint
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import (
     CheckpointIncompatible,
@@ -71,6 +72,7 @@ class OperationsService:
         max_active: int,
         thresholds: GateThresholds,
         artifacts: Path,
+        catalog: Catalog,
         executor: OperationExecutor,
         wake: Callable[[], None],
     ) -> None:
@@ -80,6 +82,7 @@ class OperationsService:
         self._max_active = max_active
         self._thresholds = thresholds
         self._artifacts = artifacts
+        self._catalog = catalog
         self._wake = wake
 
     async def get(self, operation_id: str) -> OperationView:
@@ -210,7 +213,7 @@ class OperationsService:
             stored.state.get("strategy_config") if agent else request["strategy_config"]
         )
         settings = asdict(self._thresholds) if agent else {}
-        now = fingerprint_of(str(request["dataset"]), strategy, settings)
+        now = fingerprint_of(self._catalog, str(request["dataset"]), strategy, settings)
         difference = Fingerprint.from_json(stored.fingerprint).difference(now)
         if difference:
             raise CheckpointIncompatible(

@@ -12,7 +12,8 @@ from ktrdr.backtesting.portfolio import Costs, SimulationState
 from ktrdr.backtesting.significance import exam
 from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
-from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.data.bars import Bars, development_bars
+from ktrdr.data.loading import load_market
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
@@ -36,11 +37,12 @@ def run(run: Run) -> Mapping[str, Any] | None:
     while state.bar < last:
         state = advance(bars, targets, first, last, costs, state, CHUNK_BARS)
         run.report(_progress(state, first, last))
-        if run.should_stop() or (time.monotonic() - saved > CHECKPOINT_SECONDS and run.checkpoint_due()):
+        stopping = run.should_stop()
+        if stopping or time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
             kept = BacktestCheckpointState(bar=state.bar, first=first, last=last, simulation=state.to_json())
-            run.save({}, kept.to_json())
-        if run.should_stop():
+            run.keep(kept.to_json(), due=True)
+        if stopping:
             return None
     return _result(bars, targets, last, costs, state, request.get("level"))
 
@@ -50,12 +52,12 @@ def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any,
     tensors, manifest = unpack(
         read_generation(run.artifacts, Manifest.from_json(run.operation.request["model"]))
     )
-    dataset = str(run.operation.request["dataset"])
+    market = load_market(run.catalog, strategy, with_holdout=segment is Segment.HOLDOUT)
+    bars = market.bars(strategy.training_data.symbols.all[0], market.base)
     if segment is Segment.HOLDOUT:
-        bars, first = load_with_holdout(dataset)
-        return bars, holdout_targets(tensors, manifest, bars, strategy, first), first, len(bars.close)
-    bars = load_development(dataset)
-    targets, first, last = validation_targets(tensors, manifest, bars, strategy)
+        first = development_bars(bars, run.catalog.dataset_of(strategy))
+        return bars, holdout_targets(tensors, manifest, market, strategy, first), first, len(bars)
+    targets, first, last = validation_targets(tensors, manifest, market, strategy)
     return bars, targets, first, last
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ktrdr.checkpointing.artifacts import read_generation, write_generation
+from ktrdr.checkpointing.policy import Cadence, CheckpointPolicy
 from ktrdr.checkpointing.schemas import TrainingCheckpointState
-from ktrdr.data.bars import load_development
+from ktrdr.data.loading import load_market
 from ktrdr.domain.operations import Progress
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.loop import EpochReport, Snapshot, train
@@ -16,15 +19,16 @@ from ktrdr.workers.jobs.files import TENSORS, pack, unpack
 from ktrdr.workers.runner import Run
 
 
-def run(run: Run) -> Mapping[str, Any] | None:
+def run(run: Run, policy: CheckpointPolicy) -> Mapping[str, Any] | None:
     """Train to the end, or to the epoch at which the run should stop (None)."""
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
-    problem = build_problem(load_development(str(request["dataset"])), strategy, int(request["seed"]))
+    market = load_market(run.catalog, strategy, with_holdout=False)
+    problem = build_problem(market, strategy, int(request["seed"]))
     trained = train(
         problem,
         _start(run),
-        _epoch_watcher(run),
+        epoch_watcher(run, policy),
         threads=run.operation.resources.num_cpus,
         should_stop=run.should_stop,
     )
@@ -47,15 +51,18 @@ def _start(run: Run) -> Snapshot | None:
     return Snapshot(tensors, state)
 
 
-def _epoch_watcher(run: Run) -> Callable[[EpochReport, Callable[[], Snapshot]], bool]:
-    """Called after each epoch: show it, save it when the last save is recorded, say whether to go on."""
+def epoch_watcher(
+    run: Run, policy: CheckpointPolicy
+) -> Callable[[EpochReport, Callable[[], Snapshot]], bool]:
+    """Called after each epoch: show it, keep it, say whether to go on."""
+    cadence = Cadence(policy, time.monotonic())
 
     def after_epoch(report: EpochReport, snapshot: Callable[[], Snapshot]) -> bool:
         run.report(_progress(report))
-        if run.checkpoint_due():
-            taken = snapshot()
-            state = TrainingCheckpointState(epoch=report.epoch, total_epochs=report.total_epochs)
-            run.save(pack(taken.tensors, taken.state), state.to_json())
+        taken = snapshot()
+        state = TrainingCheckpointState(epoch=report.epoch, total_epochs=report.total_epochs)
+        due = cadence.epoch(time.monotonic())
+        run.keep(state.to_json(), lambda: pack(taken.tensors, taken.state), due=due)
         return not run.should_stop()
 
     return after_epoch
@@ -70,6 +77,6 @@ def _progress(report: EpochReport) -> Progress:
             "total_epochs": report.total_epochs,
             "fold": report.fold,
             "member": report.member,
-            "loss": report.loss,
+            **({} if report.score is None else asdict(report.score)),
         },
     )

@@ -130,7 +130,7 @@ def test_start_sends_seed_brief_and_strategy(whole: Answers, ktrdr: Ktrdr, tmp_p
     path = tmp_path / "strategy.json"
     path.write_text('{"name": "mine"}')
     status, _, _ = ktrdr("research", "start", "a brief", "--seed", "7", "--strategy", str(path))
-    sent = {"trigger_reason": "start_new_cycle", "dataset": "nasdaq", "brief": "a brief", "seed": 7}
+    sent = {"trigger_reason": "start_new_cycle", "dataset": None, "brief": "a brief", "seed": 7}
     assert status == 0
     assert whole.asked == [("POST /agent/trigger", sent | {"strategy": {"name": "mine"}})]
 

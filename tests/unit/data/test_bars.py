@@ -7,12 +7,14 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
-from ktrdr.data.bars import Bars, closed_by, development_bars, load_development
+from ktrdr.data.bars import Bars, closed_by, development_bars
+from ktrdr.data.catalog import Catalog
+from ktrdr.data.loading import load_development
 from ktrdr.domain.market import NASDAQ, TIMEFRAME_SECONDS, midnight
 
 
 def test_a_daily_bar_opens_at_midnight_of_its_day() -> None:
-    first = int(load_development("nasdaq").time[0])
+    first = int(load_development(Catalog(None), "nasdaq").time[0])
     assert datetime.fromtimestamp(first, UTC) == datetime(1999, 1, 4, tzinfo=UTC)
 
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import copy
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ktrdr.data.bars import Bars, load_development, load_with_holdout
+from ktrdr.data.bars import Bars
+from ktrdr.data.catalog import Catalog
 from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler
-from ktrdr.domain.errors import StepFailed
+from ktrdr.data.loading import load_development, load_with_holdout
+from ktrdr.data.market import Market
 from ktrdr.domain.market import NASDAQ, midnight
 from ktrdr.domain.strategies import INDICATORS, Strategy, parse_strategy
-from ktrdr.training.problem import FINAL, build_problem
 from tests.integration.strategies import SMALL
-
-HORIZON = 5
 
 
 @lru_cache
 def bars() -> Bars:
-    return load_development("nasdaq").until(900)
+    return load_development(Catalog(None), "nasdaq").until(900)
 
 
 def every_indicator() -> Strategy:
@@ -36,6 +34,10 @@ def every_indicator() -> Strategy:
         for output in outputs
     ]
     return parse_strategy(config)
+
+
+def features_of(bars: Bars, strategy: Strategy) -> FeatureMatrix:
+    return compute_features(Market("1d", {("NASDAQ", "1d"): bars}), "NASDAQ", strategy)
 
 
 def changed_from(original: Bars, first: int) -> Bars:
@@ -52,8 +54,8 @@ def changed_from(original: Bars, first: int) -> Bars:
 @pytest.mark.parametrize("t", [60, 200, 451, 898])
 def test_a_change_after_t_moves_no_feature_up_to_t(t: int) -> None:
     strategy = every_indicator()
-    before = compute_features(bars(), strategy).values
-    after = compute_features(changed_from(bars(), t + 1), strategy).values
+    before = features_of(bars(), strategy).values
+    after = features_of(changed_from(bars(), t + 1), strategy).values
     np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
     moved = (before[t + 1 :] != after[t + 1 :]).any(axis=0)
     assert moved.any(), "the change must be visible somewhere, or this test shows nothing"
@@ -61,55 +63,14 @@ def test_a_change_after_t_moves_no_feature_up_to_t(t: int) -> None:
 
 def test_a_shorter_history_has_the_same_features() -> None:
     strategy = every_indicator()
-    whole = compute_features(bars(), strategy).values
-    np.testing.assert_array_equal(compute_features(bars().until(300), strategy).values, whole[:300])
-
-
-def test_scalers_and_label_edges_use_training_rows_only() -> None:
-    """For each fold, another market from its block on changes nothing that it trains on."""
-    strategy = every_indicator()
-    problem = build_problem(bars(), strategy, seed=1)
-    for number, fold in enumerate(problem.folds[:-1]):
-        other = build_problem(changed_from(bars(), fold.block_first), strategy, seed=1)
-        same = other.folds[number]
-        assert (same.first, same.train_end, same.edges) == (fold.first, fold.train_end, fold.edges)
-        assert same.scaler.to_json() == fold.scaler.to_json()
-        mine = problem.inputs(fold, fold.first, fold.train_end)
-        assert mine.equal(other.inputs(same, fold.first, fold.train_end))
-        labels = problem.labels(fold, fold.first, fold.train_end)
-        assert labels.equal(other.labels(same, fold.first, fold.train_end))
-
-
-def test_the_scaler_is_that_of_the_training_rows() -> None:
-    problem = build_problem(bars(), every_indicator(), seed=1)
-    scaled = problem.features.scaled
-    assert scaled.any()
-    for fold in problem.folds:
-        rows = problem.features.values[fold.first : fold.train_end][:, scaled].astype(np.float64)
-        np.testing.assert_allclose(fold.scaler.mean[scaled], rows.mean(axis=0), rtol=1e-12)
-        np.testing.assert_allclose(fold.scaler.deviation[scaled], rows.std(axis=0), rtol=1e-12)
-        assert (fold.scaler.mean[~scaled] == 0.0).all()
-        low, high = np.quantile(problem.forward[fold.first : fold.train_end], [1 / 3, 2 / 3])
-        assert fold.edges == (low, high)
-
-
-def test_the_purge_is_as_long_as_the_horizon() -> None:
-    """The last training label ends at the last bar before the block."""
-    problem = build_problem(bars(), parse_strategy(SMALL), seed=1)
-    for fold in problem.folds:
-        assert fold.train_end + HORIZON == fold.block_first
-        assert np.isfinite(problem.forward[fold.first : fold.train_end]).all()
-    blocks = [(fold.block_first, fold.block_last) for fold in problem.folds[:-1]]
-    assert blocks[-1][1] == len(bars())
-    assert all(one[1] == after[0] for one, after in pairwise(blocks))
-    assert problem.folds[-1].name == FINAL
-    assert np.isnan(problem.forward[-HORIZON:]).all()
+    whole = features_of(bars(), strategy).values
+    np.testing.assert_array_equal(features_of(bars().until(300), strategy).values, whole[:300])
 
 
 def test_development_bars_are_cut() -> None:
     """The holdout is not merely unused: it is not in the memory behind the arrays."""
-    development = load_development("nasdaq")
-    whole, first = load_with_holdout("nasdaq")
+    development = load_development(Catalog(None), "nasdaq")
+    whole, first = load_with_holdout(Catalog(None), "nasdaq")
     assert len(development) == first < len(whole)
     assert development.time[-1] <= midnight(NASDAQ.development_end)
     assert whole.time[first] >= midnight(NASDAQ.holdout_start)
@@ -117,12 +78,6 @@ def test_development_bars_are_cut() -> None:
         column = getattr(development, name)
         assert column.base is None
         np.testing.assert_array_equal(column, getattr(whole, name)[:first])
-
-
-def test_too_few_bars_say_so() -> None:
-    with pytest.raises(StepFailed, match="120 bars leave") as refused:
-        build_problem(bars().until(120), parse_strategy(SMALL), seed=1)
-    assert refused.value.step_code == "NOT_ENOUGH_DATA"
 
 
 def test_a_constant_column_is_not_divided_by_zero() -> None:
@@ -135,7 +90,7 @@ def test_a_constant_column_is_not_divided_by_zero() -> None:
 
 def test_scaled_rows_are_contiguous_and_nobody_elses() -> None:
     """Batches are cut from them by rows; the features that they came from stay as they were."""
-    matrix = compute_features(bars(), every_indicator())
+    matrix = features_of(bars(), every_indicator())
     before = matrix.values.copy()
     scaler = fit_scaler([(matrix, 200, 600)])
     rows = scaler.apply(matrix.values[200:600])
@@ -143,5 +98,5 @@ def test_scaled_rows_are_contiguous_and_nobody_elses() -> None:
     assert rows.flags.c_contiguous
     np.testing.assert_array_equal(matrix.values, before)
     scaled = rows[:, matrix.scaled & (scaler.deviation != 1.0)]
-    np.testing.assert_allclose(scaled.mean(axis=0, dtype=np.float64), 0.0, atol=1e-6)
-    np.testing.assert_allclose(scaled.std(axis=0, dtype=np.float64), 1.0, atol=1e-6)
+    np.testing.assert_allclose(scaled.mean(axis=0, dtype=np.float64), 0.0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(axis=0, dtype=np.float64), 1.0, atol=1e-5)

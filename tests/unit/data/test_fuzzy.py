@@ -185,7 +185,7 @@ def nudged(seed: int, steps: int, rate: float, inputs: Inputs) -> FuzzyLayer:
             for one in layer.parameters():
                 assert one.grad is not None
                 assert torch.isfinite(one.grad).all()
-                one -= rate * one.grad
+                one.sub_(rate * one.grad)
     return layer
 
 
@@ -276,17 +276,18 @@ def test_no_gradient_is_nan_at_kinks_steps_and_odd_readings() -> None:
 
 
 def test_the_state_is_what_the_strategy_does_not_say() -> None:
+    """A layer that was made without a scaling takes it from the state."""
     inputs = two_timeframes()
-    assert list(FuzzyLayer(inputs).state_dict()) == []
+    assert list(FuzzyLayer(shaped(FORMS)).state_dict()) == []
     scaled = FuzzyLayer(inputs, [1.0] * 5, [2.0] * 5, learnable=True)
     assert sorted(scaled.state_dict()) == ["deviation", "flanks.offsets", "mean", "sigmoids.offsets"]
-    other = FuzzyLayer(inputs, [0.0] * 5, [1.0] * 5, learnable=True)
     with torch.no_grad():
         for one in scaled.parameters():
             one.add_(0.01)
+    other = FuzzyLayer(inputs, learnable=True)
     other.load_state_dict(scaled.state_dict())
-    readings = torch.rand(20, 2) * 100.0
-    assert torch.equal(other(readings), scaled(readings))
+    values = torch.rand(20, 2) * 100.0
+    assert torch.equal(other(values), scaled(values))
     assert other.learned() == scaled.learned()
 
 

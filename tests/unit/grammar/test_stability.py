@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from ktrdr.agents.designers.grammar_space import LAYERS, OSCILLATORS, config_of
+from ktrdr.domain.market import NASDAQ
 from ktrdr.domain.strategies import parse_strategy, strategy_sha256
 from tests.integration.strategies import SMALL
 
@@ -24,7 +25,7 @@ def designed() -> list[dict[str, Any]]:
     rest |= {"learning_rate": 0.00123, "confidence": 0.41}
     names = ("oscillator", "layers", "trend_strength")
     choices = product(sorted(OSCILLATORS), sorted(LAYERS), (False, True))
-    return [config_of("nasdaq", rest | dict(zip(names, one, strict=True))) for one in choices]
+    return [config_of(NASDAQ, rest | dict(zip(names, one, strict=True))) for one in choices]
 
 
 def bytes_of(config: Any) -> str:
