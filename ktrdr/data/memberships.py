@@ -8,6 +8,7 @@ start times exp(offset): it stays positive, and a width of zero stays zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import nn
@@ -37,7 +38,6 @@ class Shapes(nn.Module):
         self.learnable = learnable
         self.register_buffer("start", self.written.float(), persistent=False)
         self.register_buffer("which", torch.tensor([*which]), persistent=False)
-        self.steps = bool((self.start.diff(dim=1) == 0.0).any())
         if learnable:
             self.offsets = nn.Parameter(torch.zeros_like(self.start))
         else:
@@ -57,7 +57,7 @@ class Shapes(nn.Module):
         """The parameters (s, p) as they are now, in the grammar's order and in double precision."""
         if not self.learnable:
             return [[*map(float, row)] for row in self.written]
-        moved = self.moved(self.written, self.offsets.detach().double().cpu())
+        moved = self.moved(self.written, self.offsets.detach().cpu().double())
         return [[*map(float, row)] for row in moved]
 
     def _at(self, start: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
@@ -90,13 +90,22 @@ class Flanks(Shapes):
     width, then the three widths. A step moves with its set, but its own place has no gradient.
     """
 
-    def moved(self, start: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    def __init__(
+        self, parameters: Sequence[Sequence[float]], which: Sequence[int], *, learnable: bool
+    ) -> None:
+        super().__init__(parameters, which, learnable=learnable)
+        self._steps = bool((self.start.diff(dim=1)[:, ::2] == 0.0).any())
+
+    def learned(self) -> list[list[float]]:
         """Rounding may lift a point above the next one: the running maximum keeps them in order."""
+        return [[*accumulate(row, max)] for row in super().learned()]
+
+    def moved(self, start: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         widths = start.diff(dim=1)
         shift = (start[:, 3:] - start[:, :1]) * offsets[:, :1]
         growth = widths * torch.expm1(offsets[:, 1:].clamp(-LARGEST_OFFSET, LARGEST_OFFSET))
         added = torch.cat([torch.zeros_like(shift), growth.cumsum(dim=1)], dim=1)
-        return (start + (shift + added)).cummax(dim=1).values
+        return start + (shift + added)
 
     def constants(self, start: torch.Tensor, offsets: torch.Tensor) -> list[torch.Tensor]:
         """A step is a flank of next to no width whose point is well inside: no other number is on it."""
@@ -113,7 +122,7 @@ class Flanks(Shapes):
         left, inside_left, rise, right, inside_right, fall = constants
         x = self._within(x, left - (right - left), right + (right - left))
         rising, falling = torch.sub(x, left, out=out), torch.sub(right, x, out=spare)
-        if self.steps:
+        if self._steps:
             rising, falling = rising.add_(inside_left), falling.add_(inside_right)
         return torch.minimum(rising.div_(rise), falling.div_(fall), out=out).clamp_(0.0, 1.0)
 
