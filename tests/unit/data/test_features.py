@@ -80,9 +80,11 @@ def test_development_bars_are_cut() -> None:
         np.testing.assert_array_equal(column, getattr(whole, name)[:first])
 
 
-def test_a_constant_column_is_not_divided_by_zero() -> None:
-    """Nor by the rounding of its own mean."""
-    matrix = FeatureMatrix(np.full((1000, 1), 0.1, dtype=np.float32), ("x",), np.array([True]))
+@pytest.mark.parametrize("step", [0.0, 0.0625])
+def test_a_constant_column_is_not_divided_by_zero(step: float) -> None:
+    """Nor by the last bit of single precision, which is all that differs here."""
+    values = np.float32(1e6) + np.float32(step) * (np.arange(1000, dtype=np.float32) % 2)
+    matrix = FeatureMatrix(values[:, None], ("x",), np.array([True]))
     scaler = fit_scaler([(matrix, 0, 1000)])
     assert (scaler.apply(matrix.values) == matrix.values).all()
     assert Scaler.from_json(scaler.to_json()).to_json() == scaler.to_json()

@@ -186,6 +186,16 @@ def test_with_and_without_its_dot_an_output_is_one_reading() -> None:
     assert inputs.features[-1].name != inputs.features[-2].name
 
 
+def test_timeframes_of_a_fuzzy_set_have_the_same_shapes() -> None:
+    """What is learnt of them is one set in the strategy's file."""
+    inputs = resolve(strategy())
+    labels = [(one.fuzzy_set, one.label) for one in inputs.shapes]
+    wanted = [("rsi_state", "low"), ("rsi_state", "high"), ("rsi_state", "middle")]
+    assert labels == [*wanted, ("side", "flat"), ("other", "up")]
+    of = {one.name: one.shape for one in inputs.features}
+    assert of["5m_rsi_state_high"] == of["1h_rsi_state_high"]
+
+
 def test_an_indicator_is_computed_once_a_timeframe(monkeypatch: pytest.MonkeyPatch) -> None:
     """All its outputs at a time, however many inputs read it."""
     asked: list[tuple[int, str]] = []
