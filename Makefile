@@ -57,6 +57,7 @@ quality: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.reconciliation
 	$(BIN)/python -m benchmarks.first_epoch
+	$(BIN)/python -m benchmarks.features
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -44,9 +44,7 @@ class Shapes(nn.Module):
             zero = torch.zeros_like(self.start)
             self.register_buffer("fixed", self._at(self.start, zero), persistent=False)
 
-    def forward(
-        self, readings: torch.Tensor, out: Room = None, spare: Room = None
-    ) -> torch.Tensor:
+    def forward(self, readings: torch.Tensor, out: Room = None, spare: Room = None) -> torch.Tensor:
         """Readings (f, m), those of each feature in a row, or (1, m) for all of them → degrees (f, m).
 
         Fixed sets compute in `out` and `spare`, each (f, m), where they are given: new memory for what

@@ -13,6 +13,7 @@ from ktrdr.agents.designers.grammar_space import OSCILLATORS
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.features import compute_features
 from ktrdr.data.loading import load_development
+from ktrdr.data.market import Market
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.grammar.checking import MAX_FAULTS, check, warnings_of
 from ktrdr.domain.grammar.indicators import CATALOGUE, INDICATORS, SHORTEST
@@ -263,7 +264,8 @@ def test_the_features_are_those_of_the_matrix() -> None:
     report = report_on_text(EXAMPLE.read_text())
     assert report.config is not None
     bars = load_development(Catalog(None), "nasdaq")
-    assert compute_features(bars, parse_strategy(report.config)).names == report.features
+    market = Market("1d", {("NASDAQ", "1d"): bars})
+    assert compute_features(market, "NASDAQ", parse_strategy(report.config)).names == report.features
 
 
 def test_the_template_is_valid_runs_and_has_the_name() -> None:
