@@ -116,6 +116,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"indicators__rsi_14__period": 2.5}, "indicators.rsi_14.period", None),
     ({"indicators__rsi_14__period": 1}, "indicators.rsi_14.period", None),
     ({"indicators__rsi_14__source": "clos"}, "indicators.rsi_14.source", "close"),
+    ({"indicators__rsi_14": {"type": "atr", "source": "open"}}, "indicators.rsi_14.source", None),
     ({"indicators__rsi_14__data_source": 3}, "indicators.rsi_14.data_source", None),
     ({"indicators__macd_12_26_9__fast_period": 30}, "indicators.macd_12_26_9", None),
     ({"fuzzy_sets__rsi_momentum__indicator": "rsi_15"}, "fuzzy_sets.rsi_momentum.indicator", "rsi_14"),
