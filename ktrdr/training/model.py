@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -58,9 +57,8 @@ def build_network(inputs: int, strategy: Strategy, scaler: Scaler | None = None)
         network = Recurrent(model.type, inputs, outputs, model.architecture)
     if not model.learn_memberships:
         return network
-    scaling = scaler or Scaler(np.zeros(inputs), np.ones(inputs))
-    layer = FuzzyLayer(resolve(strategy), scaling.mean, scaling.deviation, learnable=True)
-    return nn.Sequential(layer, network)
+    mean, deviation = (None, None) if scaler is None else (scaler.mean, scaler.deviation)
+    return nn.Sequential(FuzzyLayer(resolve(strategy), mean, deviation, learnable=True), network)
 
 
 def load_network(tensors: Mapping[str, torch.Tensor], index: int, strategy: Strategy) -> nn.Module:
