@@ -32,6 +32,14 @@ ENVIRONMENT = (
     "SSL_CERT_DIR",
     "REQUESTS_CA_BUNDLE",
 )
+# Address space is what is limited: an allocator that reserves it in advance, and a stack for each thread
+# that is never used, would count as if they were data.
+BOUNDED = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 async def ask(
@@ -48,7 +56,7 @@ async def ask(
     with, and DataProcessFailed when it ends without an answer or takes longer than `timeout` seconds.
     """
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment |= BOUNDED
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         *command,

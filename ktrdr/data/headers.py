@@ -48,6 +48,12 @@ class Layout:
     prices: tuple[int, int, int, int]
     volume: int | None
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Every column that is read, once."""
+        found = (self.time, self.clock, *self.prices, self.volume)
+        return tuple(dict.fromkeys(one for one in found if one is not None))
+
 
 def layout_of(names: Sequence[str]) -> Layout | None:
     """The layout of a header; None when it lacks one of the four prices or the time."""

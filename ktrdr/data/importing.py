@@ -14,7 +14,7 @@ from ktrdr.data.bars import Bars, development_bars
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.checks import check
 from ktrdr.data.records import DatasetRecord, file_name, key_of
-from ktrdr.data.rows import SHOWN, SortedRows, sort_rows
+from ktrdr.data.rows import SortedRows, sort_rows
 from ktrdr.data.storage import already_there, content_sha256, store
 from ktrdr.data.tables import read_table
 from ktrdr.data.timestamps import TimeOptions
@@ -67,7 +67,7 @@ def import_file(catalog: Catalog, path: Path, wanted: Import) -> dict[str, Any]:
     rows = sort_rows(read_table(path, wanted.times), wanted.timeframe)
     if rows.bad and not wanted.drop_bad_rows:
         raise _refused(rows)
-    spec = _spec(key, wanted, rows.bars, len(rows.bad))
+    spec = _spec(key, wanted, rows.bars, rows.bad)
     digest = content_sha256(rows.bars)
     checks = check(rows.bars, wanted.timeframe)
     record = DatasetRecord(spec, digest, file_name(digest), wanted.source, wanted.now, checks)
@@ -75,8 +75,8 @@ def import_file(catalog: Catalog, path: Path, wanted: Import) -> dict[str, Any]:
     store(catalog.root, record, rows.bars, replace=wanted.replace)
     return {
         "key": key,
-        "dropped_rows": len(rows.bad),
-        "dropped": rows.counts(),
+        "dropped_rows": rows.bad,
+        "dropped": dict(rows.counts),
         "notes": list(rows.notes),
     }
 
@@ -107,14 +107,14 @@ def _spec(key: str, wanted: Import, bars: Bars, dropped: int) -> DatasetSpec:
 
 
 def _refused(rows: SortedRows) -> ImportRefused:
-    counts = ", ".join(f"{count} × {reason}" for reason, count in rows.counts().items())
-    shown = [{"line": one.line, "reason": one.reason} for one in rows.bad[:SHOWN]]
+    counts = ", ".join(f"{count} × {reason}" for reason, count in rows.counts.items())
+    shown = [{"line": one.line, "reason": one.reason} for one in rows.first_bad]
     return ImportRefused(
-        f"{len(rows.bad)} of {len(rows.bad) + len(rows.bars)} rows are bad ({counts}); nothing was imported. "
+        f"{rows.bad} of {rows.bad + len(rows.bars)} rows are bad ({counts}); nothing was imported. "
         "Correct them, or leave them out with --drop-bad-rows.",
         {
-            "bad_rows": len(rows.bad),
-            "counts": rows.counts(),
+            "bad_rows": rows.bad,
+            "counts": dict(rows.counts),
             "rows": shown,
             "errors": [{"path": f"line {one['line']}", "message": one["reason"]} for one in shown],
         },

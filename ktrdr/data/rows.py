@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,39 +32,54 @@ class BadRow:
 
 @dataclass(frozen=True, eq=False)
 class SortedRows:
-    """The rows that are bars, oldest first, and the others by line."""
+    """The rows that are bars, oldest first, and of the others how many for which reason, the commonest
+    first; the first ones by line."""
 
     bars: Bars
-    bad: tuple[BadRow, ...]
+    counts: Mapping[str, int]
+    first_bad: tuple[BadRow, ...]
     notes: tuple[str, ...]
 
-    def counts(self) -> dict[str, int]:
-        """How many rows are bad for which reason, the commonest first."""
-        return dict(Counter(one.reason for one in self.bad).most_common())
+    @property
+    def bad(self) -> int:
+        return sum(self.counts.values())
 
 
 def sort_rows(table: Table, timeframe: str) -> SortedRows:
     """Good rows and bad ones. Raises ImportRefused when the times are not of the timeframe."""
-    bad = [BadRow(line, reason) for line, reason in table.refused]
-    named = np.full(len(table.lines), "", dtype=object)
+    reasons = [""]
+    why = np.zeros(len(table.lines), dtype=np.int8)  # which of the reasons; 0: none
     for reason, wrong in _faults(table):
-        named[wrong & (named == "")] = reason
-    kept = np.flatnonzero(named == "")
+        why[wrong & (why == 0)] = len(reasons)
+        reasons.append(reason)
+    kept = np.flatnonzero(why == 0)
     notes = [one for one in table.notes if one != READ_AS_UTC or TIMEFRAME_SECONDS[timeframe] < DAY]
     if len(kept) > 1 and (np.diff(table.times.utc[kept]) < 0).all():
         kept = kept[::-1]
         notes.append("the newest row came first: the order is turned round")
     time = _opening_times(table.times, kept, timeframe)
     chosen = _rising(time)
-    known = set(time[chosen].tolist())
-    for at in np.setdiff1d(np.arange(len(kept)), chosen).tolist():
-        twice = int(time[at]) in known
-        named[kept[at]] = "a time that is there already" if twice else "a time out of order"
-    bad += [BadRow(int(table.lines[at]), str(named[at])) for at in np.flatnonzero(named != "")]
+    left_out = np.flatnonzero(~_marked(chosen, len(kept)))
+    twice = np.isin(time[left_out], time[chosen])
+    why[kept[left_out]] = np.where(twice, len(reasons), len(reasons) + 1)
+    reasons += ["a time that is there already", "a time out of order"]
     rows = kept[chosen]
     opening, high, low, close = (table.prices[name][rows] for name in PRICES)
     bars = Bars(time[chosen], opening, high, low, close, table.volume[rows])
-    return SortedRows(bars, tuple(sorted(bad, key=lambda one: one.line)), tuple(notes))
+    counts, first_bad = _bad_rows(table, why, reasons)
+    return SortedRows(bars, counts, first_bad, tuple(notes))
+
+
+def _bad_rows(
+    table: Table, why: NDArray[np.int8], reasons: Sequence[str]
+) -> tuple[dict[str, int], tuple[BadRow, ...]]:
+    counted = Counter(reason for _, reason in table.refused)
+    counted.update(dict(zip(reasons, np.bincount(why, minlength=len(reasons)).tolist(), strict=True)))
+    del counted[reasons[0]]
+    found = [BadRow(int(table.lines[at]), reasons[why[at]]) for at in np.flatnonzero(why)[:SHOWN]]
+    found += [BadRow(line, reason) for line, reason in table.refused[:SHOWN]]
+    shown = tuple(sorted(found, key=lambda one: one.line)[:SHOWN])
+    return {reason: count for reason, count in counted.most_common() if count}, shown
 
 
 def _faults(table: Table) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -118,7 +133,9 @@ def _check_step(time: NDArray[np.int64], timeframe: str) -> None:
 
 def _usual_step(time: NDArray[np.int64]) -> int:
     """The commonest distance between two neighbours in time, in seconds; 0 with too few to say."""
-    steps = np.diff(np.unique(time))
+    steps = np.diff(time)
+    if (steps <= 0).any():
+        steps = np.diff(np.unique(time))
     if len(steps) < 2:
         return 0
     lengths, counts = np.unique(steps, return_counts=True)
@@ -128,6 +145,12 @@ def _usual_step(time: NDArray[np.int64]) -> int:
 def _look(time: NDArray[np.int64]) -> str:
     step = _usual_step(time)
     return next((name for name, one in TIMEFRAME_SECONDS.items() if one == step), f"bars of {step} s")
+
+
+def _marked(at: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    found = np.zeros(count, dtype=np.bool_)
+    found[at] = True
+    return found
 
 
 def _rising(time: NDArray[np.int64]) -> NDArray[np.int64]:

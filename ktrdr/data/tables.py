@@ -22,6 +22,7 @@ from ktrdr.domain.errors import ImportRefused
 
 HEAD_LINES = 12  # a header stands among the first lines, after a title or a provider's name
 HEAD_BYTES = 65_536
+BLOCK_BYTES = 16 * 2**20
 DELIMITERS = (",", ";", "\t")
 _NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
 
@@ -51,6 +52,24 @@ class _Head:
     layout: Layout
     skipped: int  # lines before the first row
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of our own: those of the file may be there twice."""
+        return [f"c{at}" for at in range(len(self.names))]
+
+    @property
+    def wanted(self) -> list[str]:
+        return [f"c{at}" for at in self.layout.positions]
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """One block of a CSV file: which of its lines are rows, and of those the times and the numbers."""
+
+    filled: NDArray[np.bool_]
+    times: Any
+    numbers: dict[str, Floats]
+
 
 def read_table(path: Path, options: TimeOptions) -> Table:
     """Read a file by what is in it. Raises ImportRefused."""
@@ -64,6 +83,7 @@ def read_table(path: Path, options: TimeOptions) -> Table:
 
 
 def _read_csv(path: Path, start: bytes, options: TimeOptions) -> Table:
+    """Piece by piece: only numbers and the text of the times are kept."""
     head = _head_of(start)
     refused: list[tuple[int, str]] = []
 
@@ -72,32 +92,51 @@ def _read_csv(path: Path, start: bytes, options: TimeOptions) -> Table:
         refused.append((row.number, f"{few} fields"))
         return "skip"
 
-    columns = [f"c{at}" for at in range(len(head.names))]
-    table = pyarrow.csv.read_csv(
+    reader = pyarrow.csv.open_csv(
         path,
         read_options=pyarrow.csv.ReadOptions(
-            use_threads=False, skip_rows=head.skipped, column_names=columns, encoding=head.encoding
+            use_threads=False,
+            block_size=BLOCK_BYTES,
+            skip_rows=head.skipped,
+            column_names=head.columns,
+            encoding=head.encoding,
         ),
         parse_options=pyarrow.csv.ParseOptions(
             delimiter=head.delimiter, invalid_row_handler=refuse, ignore_empty_lines=False
         ),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pyarrow.string()), strings_can_be_null=False
+            column_types=dict.fromkeys(head.columns, pyarrow.string()),
+            include_columns=head.wanted,
+            strings_can_be_null=False,
         ),
-    ).combine_chunks()
+    )
+    pieces = [_piece(batch, head) for batch in reader]
+    if not pieces:
+        raise ImportRefused("The file has a header, and no rows.")
+    filled = np.concatenate([one.filled for one in pieces])
+    read = np.ones(len(filled) + len(refused), dtype=np.bool_)
+    read[[line - head.skipped - 1 for line, _ in refused]] = False
+    lines = np.flatnonzero(read)[filled] + head.skipped + 1
+    times = read_times(pyarrow.chunked_array([one.times for one in pieces], pyarrow.string()), options)
+    names = (*PRICES, *(("volume",) if head.layout.volume is not None else ()))
+    numbers = {name: np.concatenate([one.numbers.pop(name) for one in pieces]) for name in names}
+    volume = numbers.pop("volume", None)
+    return _table(lines, times, numbers, volume, tuple(refused))
+
+
+def _piece(batch: Any, head: _Head) -> _Piece:
+    """The rows of one block that are not an empty line."""
+    filled = _has_something(batch)
+    rows = batch.filter(pyarrow.array(filled))
     layout = head.layout
-    every = np.arange(head.skipped + 1, head.skipped + 1 + table.num_rows + len(refused))
-    lines = np.setdiff1d(every, np.array([line for line, _ in refused], dtype=np.int64))
-    filled = _has_something(table)
-    lines, table = lines[filled], table.filter(pyarrow.array(filled))
-    texts = {at: _text(table, at) for at in {layout.time, *layout.prices}}
+    texts = {at: arrow.utf8_trim_whitespace(rows.column(f"c{at}")) for at in layout.positions}
     times = texts[layout.time]
     if layout.clock is not None:
-        times = arrow.binary_join_element_wise(times, _text(table, layout.clock), " ")
+        times = arrow.binary_join_element_wise(times, texts[layout.clock], " ")
     comma = head.delimiter != "," and _has_decimal_comma(texts[layout.prices[0]])
-    prices = {name: _numbers(texts[at], comma) for name, at in zip(PRICES, layout.prices, strict=True)}
-    volume = None if layout.volume is None else _numbers(_text(table, layout.volume), comma)
-    return _table(lines, read_times(times, options), prices, volume, tuple(refused))
+    places = dict(zip(PRICES, layout.prices, strict=True))
+    places |= {} if layout.volume is None else {"volume": layout.volume}
+    return _Piece(filled, times, {name: _numbers(texts[at], comma) for name, at in places.items()})
 
 
 def _head_of(start: bytes) -> _Head:
@@ -134,9 +173,8 @@ def _read_parquet(path: Path, options: TimeOptions) -> Table:
     layout = layout_of(names)
     if layout is None:
         raise refuse_header(", ".join(names))
-    wanted = [layout.time, *layout.prices, *(one for one in (layout.clock, layout.volume) if one is not None)]
-    table = file.read(columns=[names[at] for at in dict.fromkeys(wanted)]).combine_chunks()
-    columns = {at: table.column(names[at]) for at in wanted}
+    table = file.read(columns=[names[at] for at in layout.positions])
+    columns = {at: table.column(names[at]) for at in layout.positions}
     prices = {name: _numbers(columns[at]) for name, at in zip(PRICES, layout.prices, strict=True)}
     volume = None if layout.volume is None else _numbers(columns[layout.volume])
     clock = None if layout.clock is None else columns[layout.clock]
@@ -181,17 +219,11 @@ def _table(
     return Table(lines, times, prices, volume, refused, times.notes)
 
 
-def _text(table: Any, at: int) -> Any:
-    column = table.column(at)
-    joined = column.combine_chunks() if isinstance(column, pyarrow.ChunkedArray) else column
-    return arrow.utf8_trim_whitespace(joined)
-
-
 def _has_something(table: Any) -> NDArray[np.bool_]:
     """Rows (n,) that are not an empty line."""
     found = np.zeros(table.num_rows, dtype=np.bool_)
     for column in table.columns:
-        found |= np.array(arrow.not_equal(column, "").to_numpy(), dtype=np.bool_)
+        found |= np.array(arrow.not_equal(column, "").to_numpy(zero_copy_only=False), dtype=np.bool_)
     return found
 
 

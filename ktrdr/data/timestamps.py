@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,15 @@ class TimeOptions:
     day_first: bool | None = None
 
 
+class _Form(Enum):
+    """How a column of times is written."""
+
+    EPOCH = "a number since 1970"
+    YEAR_FIRST = "year, month, day"
+    DAY_FIRST = "day, month, year"
+    MONTH_FIRST = "month, day, year"
+
+
 @dataclass(frozen=True, eq=False)
 class Times:
     """Seconds since 1970-01-01 UTC (n,), which of them could be read (n,), and what was assumed.
@@ -53,28 +64,65 @@ class Times:
 
 
 def read_times(texts: Any, options: TimeOptions) -> Times:
-    """Times of a pyarrow string array. Raises ImportRefused where day and month can't be told apart."""
-    epoch = _mask(arrow.match_substring_regex(texts, _NUMBER))
-    compact = _mask(arrow.match_substring_regex(texts, _COMPACT))
-    numeric = epoch & ~compact
-    if 2 * int(numeric.sum()) > len(texts):
-        numbers = arrow.if_else(pyarrow.array(epoch), texts, "0")
-        return _localised(epoch_seconds(_floats(numbers)), epoch, options, zoned=epoch)
-    if compact.any():
+    """Times of a pyarrow string array, in pieces or in one.
+
+    The format is that of the whole column. Raises ImportRefused where day and month can't be told apart.
+    """
+    pieces = texts.chunks if isinstance(texts, pyarrow.ChunkedArray) else [texts]
+    form, said = _form_of(pieces, options.day_first)
+    found = [_read(piece, form, options) for piece in pieces]
+    if not found:
+        return Times(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.bool_))
+    return Times(
+        np.concatenate([one.utc for one in found]),
+        np.concatenate([one.wall for one in found]),
+        np.concatenate([one.readable for one in found]),
+        tuple(dict.fromkeys([*said, *(note for one in found for note in one.notes)])),
+    )
+
+
+def _form_of(pieces: Sequence[Any], day_first: bool | None) -> tuple[_Form, tuple[str, ...]]:
+    """How most of the column is written, and what that took for granted."""
+    total = sum(len(one) for one in pieces)
+    if 2 * sum(int(_numeric(one).sum()) for one in pieces) > total:
+        return _Form.EPOCH, ()
+    if 2 * sum(int(_matching(one, r"^\d{4}").sum()) for one in pieces) >= total:
+        return _Form.YEAR_FIRST, ()
+    if day_first is not None:
+        return (_Form.DAY_FIRST if day_first else _Form.MONTH_FIRST), ()
+    first, second = 0, 0
+    for one in pieces:
+        parts = _parts(one, _YEAR_LAST)
+        first, second = max(first, parts["a"].max(initial=0)), max(second, parts["b"].max(initial=0))
+    if first and (first > 12) == (second > 12):
+        which = "both are above 12 in some row" if first > 12 else "neither is ever above 12"
+        raise ImportRefused(
+            f"The dates can be read day first or month first: of the two numbers {which}. "
+            "Say which with --day-first or --month-first."
+        )
+    if first > 12:
+        return _Form.DAY_FIRST, ("dates are read day first, as the whole column shows",)
+    return _Form.MONTH_FIRST, ("dates are read month first, as the whole column shows",)
+
+
+def _read(texts: Any, form: _Form, options: TimeOptions) -> Times:
+    if form is _Form.EPOCH:
+        readable = _matching(texts, _NUMBER)
+        numbers = arrow.if_else(pyarrow.array(readable), texts, "0")
+        return _localised(epoch_seconds(_floats(numbers)), readable, options, zoned=readable)
+    if form is _Form.YEAR_FIRST:
+        # 202401022130: the clock stands right behind the date
         texts = arrow.replace_substring_regex(texts, r"^(\d{8})(\d{4,6})$", r"\1 \2")
-    notes: tuple[str, ...] = ()
-    if 2 * int(_mask(arrow.match_substring_regex(texts, r"^\d{4}")).sum()) >= len(texts):
         parts = _parts(texts, _YEAR_FIRST)
         month, day = parts["m"], parts["d"]
     else:
         parts = _parts(texts, _YEAR_LAST)
-        month, day, notes = _month_and_day(parts["a"], parts["b"], options.day_first)
+        names = ("b", "a") if form is _Form.DAY_FIRST else ("a", "b")
+        month, day = parts[names[0]], parts[names[1]]
     wall, readable = _wall_clock(parts, month, day)
     offset = (parts["zh"].clip(0) * 3600 + parts["zm"].clip(0) * 60) * np.where(parts["minus"] > 0, -1, 1)
-    zoned = _mask(arrow.match_substring_regex(texts, _ZONED))
-    found = _localised(wall - offset, readable, options, zoned=zoned)
-    shown = wall if options.timezone is None else found.wall
-    return Times(found.utc, shown, readable, (*notes, *found.notes))
+    found = _localised(wall - offset, readable, options, zoned=_matching(texts, _ZONED))
+    return Times(found.utc, wall if options.timezone is None else found.wall, readable, found.notes)
 
 
 def epoch_seconds(numbers: NDArray[np.float64]) -> Seconds:
@@ -104,24 +152,6 @@ def _localised(seconds: Seconds, readable: Mask, options: TimeOptions, *, zoned:
         return Times(seconds, seconds, readable, (READ_AS_UTC,) if naive else ())
     utc = np.where(zoned, seconds, in_zone(np.where(readable, seconds, 0), zone))
     return Times(utc, wall_in(utc, zone), readable)
-
-
-def _month_and_day(
-    first: Seconds, second: Seconds, day_first: bool | None
-) -> tuple[Seconds, Seconds, tuple[str, ...]]:
-    """Which of two numbers is the month, by the whole column: only one of them is ever above 12."""
-    if day_first is None and (first > 0).any():
-        first_is_day, second_is_day = bool((first > 12).any()), bool((second > 12).any())
-        if first_is_day == second_is_day:
-            which = "both are above 12 in some row" if first_is_day else "neither is ever above 12"
-            raise ImportRefused(
-                f"The dates can be read day first or month first: of the two numbers {which}. "
-                "Say which with --day-first or --month-first."
-            )
-        day_first = first_is_day
-        note = f"dates are read {'day' if day_first else 'month'} first, as the whole column shows"
-        return (second, first, (note,)) if day_first else (first, second, (note,))
-    return (second, first, ()) if day_first else (first, second, ())
 
 
 def _wall_clock(parts: dict[str, Seconds], month: Seconds, day: Seconds) -> tuple[Seconds, Mask]:
@@ -162,6 +192,15 @@ def _parts(texts: Any, pattern: str) -> dict[str, Seconds]:
 
 def _floats(texts: Any) -> NDArray[np.float64]:
     return np.array(texts.cast(pyarrow.float64()).to_numpy(zero_copy_only=False))
+
+
+def _numeric(texts: Any) -> Mask:
+    """Numbers since 1970, which a compact date with its clock (202401022130) is not."""
+    return _matching(texts, _NUMBER) & ~_matching(texts, _COMPACT)
+
+
+def _matching(texts: Any, pattern: str) -> Mask:
+    return _mask(arrow.match_substring_regex(texts, pattern))
 
 
 def _mask(found: Any) -> Mask:

@@ -308,10 +308,11 @@ def test_times_of_a_zone_are_told_to_utc(catalog: Catalog, tmp_path: Path) -> No
         import_file(catalog, tmp_path / "file", wanted("Y", times=TimeOptions("Mars/Olympus")))
 
 
-def test_a_day_is_the_date_that_was_written(catalog: Catalog, tmp_path: Path) -> None:
-    """Midnight in New York is the same day, though it is five in the morning in UTC."""
+@pytest.mark.parametrize("zone", ["-05:00", "+09:00", "Z", ""])
+def test_a_day_is_the_date_that_was_written(catalog: Catalog, tmp_path: Path, zone: str) -> None:
+    """Midnight in Tokyo is that day, though in UTC it is three in the afternoon of the day before."""
     text = "time,open,high,low,close\n" + "".join(
-        f"2024-01-0{day} 00:00:00-05:00,1,2,1,2\n" for day in (1, 2, 3, 4)
+        f"2024-01-0{day} 00:00:00{zone},1,2,1,2\n" for day in (1, 2, 3, 4)
     )
     import_file(catalog, written(tmp_path, text), wanted(timeframe="1d"))
     assert load_all(catalog, "x_1d").time[0] == midnight(date(2024, 1, 1))
