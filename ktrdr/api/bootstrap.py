@@ -14,6 +14,7 @@ from ktrdr.agents.agent_service import AgentService
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.checkpoints_service import CheckpointsService
+from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
@@ -69,6 +70,7 @@ class Backend:
             wake=self.wake,
         )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
+        self.history = HistoryService(self.database, settings.artifacts)
         self.strategies = StrategiesService(settings.strategies)
 
     def wake(self) -> None:
