@@ -52,7 +52,7 @@ def run(run: Run, policy: CheckpointPolicy) -> Mapping[str, Any] | None:
         return None
     epochs, total = len(trained.history), problem.total_epochs  # fewer, where early stopping ended it
     detail = {"epoch": total, "total_epochs": total, "epochs_run": epochs, "eta_seconds": 0.0}
-    run.report(Progress(100.0, f"trained in {epochs} epochs on {device}", detail))
+    run.report(Progress(100.0, f"trained in {epochs} epochs", detail))
     return _result(run, trained, device)
 
 
