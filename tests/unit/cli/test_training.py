@@ -88,7 +88,7 @@ DIVERGED = RUNNING | {
     "error_message": "The loss is nan in epoch 5, batch 2, of network 1.",
     "resumable": True,
 }
-EPOCH = {"network": 1, "epoch": 7, "loss": 1.05, "accuracy": 0.4, "learning_rate": 0.001}
+EPOCH: dict[str, Any] = {"network": 1, "epoch": 7, "loss": 1.05, "accuracy": 0.4, "learning_rate": 0.001}
 EPOCH |= {"validation_loss": None, "validation_accuracy": None}
 
 
