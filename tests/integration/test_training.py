@@ -160,12 +160,17 @@ def test_early_stopping_ends_a_training_sooner_and_keeps_its_best_epoch(training
 
 
 def test_a_loss_that_is_no_number_ends_it_with_the_epoch_before_kept(trainings: Trainings) -> None:
-    """The error names epoch, batch and network; checkpoint and history are of the epoch before, intact."""
+    """The error names epoch, batch and network; checkpoint and history are of the epoch before, intact,
+    and so is the progress: loss and accuracy, the pace, and how long the rest would have taken."""
     backend, ids = trainings
     operation_id = ids["diverging"]
     failed = backend.await_status(operation_id, "FAILED")
     assert failed["error_code"] == "LOSS_NOT_FINITE"
-    epoch = failed["progress"]["detail"]["epoch"]
+    detail = failed["progress"]["detail"]
+    epoch, seconds = detail["epoch"], detail["seconds_per_epoch"]
+    assert detail["eta_seconds"] == pytest.approx(seconds * (detail["total_epochs"] - epoch))
+    assert f"loss {detail['loss']:.4f}, accuracy {detail['accuracy']:.1%}" in failed["progress"]["message"]
+    assert (detail["validation_loss"], detail["learning_rate"]) == (None, pytest.approx(epoch / 201))
     assert f"in epoch {epoch + 1}, batch " in failed["error_message"]
     assert ", of network 1." in failed["error_message"]
     kept = backend.get(f"/checkpoints/{operation_id}")

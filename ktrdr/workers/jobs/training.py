@@ -14,7 +14,6 @@ from ktrdr.checkpointing.policy import Cadence, CheckpointPolicy
 from ktrdr.checkpointing.schemas import TrainingCheckpointState
 from ktrdr.data.loading import load_market
 from ktrdr.domain.epochs import networks_of
-from ktrdr.domain.fingerprints import finite
 from ktrdr.domain.operations import Progress
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.devices import CPU, device_of_checkpoint, resolve_device
@@ -62,7 +61,7 @@ def _result(run: Run, trained: Trained, device: torch.device) -> dict[str, Any]:
     manifest = write_generation(run.artifacts, f"{run.operation.operation_id}.model", files)
     known = trained.manifest
     return {
-        "metrics": finite(trained.metrics),
+        "metrics": dict(trained.metrics),
         "model": manifest.to_json(),
         "weights_sha256": manifest.files[TENSORS].sha256,
         "history_sha256": manifest.files[HISTORY].sha256,
@@ -124,13 +123,10 @@ def _progress(report: EpochReport, pace: Pace) -> Progress:
 
 def _numbers(score: EpochScore) -> dict[str, float | None]:
     """By the names of the history."""
-    found: dict[str, float | None] = finite(
-        {
-            "loss": score.loss,
-            "accuracy": score.accuracy,
-            "validation_loss": score.watched_loss,
-            "validation_accuracy": score.watched_accuracy,
-            "learning_rate": score.learning_rate,
-        }
-    )
-    return found
+    return {
+        "loss": score.loss,
+        "accuracy": score.accuracy,
+        "validation_loss": score.watched_loss,
+        "validation_accuracy": score.watched_accuracy,
+        "learning_rate": score.learning_rate,
+    }

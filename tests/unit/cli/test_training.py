@@ -167,11 +167,19 @@ def test_a_training_that_failed_says_why_and_how_to_go_on(backend: Answers, ktrd
 
 @pytest.mark.parametrize(("end", "expected"), [(DONE, 0), (DIVERGED, 1)])
 def test_for_programs_stdout_is_the_operation_alone(
-    backend: Answers, ktrdr: Ktrdr, file: Path, end: dict[str, Any], expected: int
+    backend: Answers,
+    ktrdr: Ktrdr,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: dict[str, Any],
+    expected: int,
 ) -> None:
+    """What is said meanwhile goes to stderr."""
+    monkeypatch.setattr(watch, "LINE_SECONDS", 0.0)
     backend.give("GET /operations/training_1", end)
-    status, out, _ = ktrdr("train", str(file), "--watch", "--json")
+    status, out, err = ktrdr("train", str(file), "--watch", "--json")
     assert (status, json.loads(out)) == (expected, end)
+    assert "epoch 4 of 10" in err
     assert json.loads(ktrdr("train", str(file), "--json")[1]) == RUNNING
 
 

@@ -72,7 +72,7 @@ def test_a_device_that_is_not_there_is_refused_naming_what_is(wanted: str) -> No
     ("kept", "wanted", "device"),
     [
         ("cpu", None, "cpu"),
-        ("cpu", "cuda", "cpu"),  # another kind rounds otherwise: it would not be the same training
+        ("cpu", "cuda:0", "cpu"),  # another kind rounds otherwise: it would not be the same training
         ("cuda:1", None, "cuda:1"),
         ("cuda:1", "cuda:0", "cuda:0"),
         ("cuda:7", "auto", "cuda:0"),
