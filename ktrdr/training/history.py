@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 
+from ktrdr.domain.epochs import COLUMNS, epoch_record
 from ktrdr.training.fitting import EpochScore
-
-COLUMNS = ("network", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
 
 
 class History:
@@ -35,9 +34,4 @@ class History:
 
     def records(self) -> list[dict[str, Any]]:
         """One mapping an epoch, null where a number is missing."""
-        return [_record(row) for row in self.table().tolist()]
-
-
-def _record(row: list[float]) -> dict[str, Any]:
-    plain = {name: one if math.isfinite(one) else None for name, one in zip(COLUMNS, row, strict=True)}
-    return plain | {"network": int(row[0]), "epoch": int(row[1])}
+        return [epoch_record(row) for row in self.table().tolist()]

@@ -52,10 +52,10 @@ def _signals() -> Iterator[None]:
 class Attempts:
     """One operation in a database, run in this process."""
 
-    def __init__(self, url: str, artifacts: Path) -> None:
+    def __init__(self, url: str, artifacts: Path, request: Mapping[str, Any] = REQUEST) -> None:
         self.url = url
         self.artifacts = artifacts
-        new = NewOperation(ID, OperationType.TRAINING, REQUEST)
+        new = NewOperation(ID, OperationType.TRAINING, request)
         self.in_transaction(lambda tx: tx.operations.insert_if_absent(new))
 
     def run(self, job: Job) -> int:

@@ -14,10 +14,11 @@ from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
 from ktrdr.data.bars import Bars, development_bars
 from ktrdr.data.loading import load_market
+from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
-from ktrdr.domain.strategies import Strategy, parse_strategy
+from ktrdr.domain.strategies import Strategy, backtest_obstacle, parse_strategy
 from ktrdr.training.signals import holdout_targets, validation_targets
 from ktrdr.workers.jobs.files import unpack
 from ktrdr.workers.runner import Run
@@ -30,6 +31,8 @@ def run(run: Run) -> Mapping[str, Any] | None:
     """Simulate the segment to its end, or to the bar at which the run should stop (None)."""
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
+    if (obstacle := backtest_obstacle(strategy)) is not None:
+        raise StepFailed("NOT_BACKTESTED_YET", obstacle)
     bars, targets, first, last = _signals(run, strategy, Segment(request["segment"]))
     costs = Costs(strategy.decisions.cost_model.round_trip_cost)
     state = _start(run, first)
