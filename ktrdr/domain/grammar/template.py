@@ -8,8 +8,8 @@ name: "{name}"
 version: "3.0"
 description: RSI and MACD read as fuzzy sets
 training_data:
-  symbols: {{mode: single, symbol: NASDAQ}}
-  timeframes: {{mode: single, timeframe: 1d}}
+  symbols: {{mode: single, symbol: NASDAQ}} # or {{mode: multi_symbol, list: [A, B]}}; ktrdr data list
+  timeframes: {{mode: single, timeframe: 1d}} # or {{mode: multi_timeframe, list: [1d, 1w], base_timeframe: 1d}}
   # date_range: {{start: 1999-01-04, end: 2012-12-31}} # all of the development segment when left out
   history_required: 100 # warm-up bars dropped before learning starts
 indicators: # the key is the id that the rest of the file uses
@@ -30,7 +30,8 @@ nn_inputs: # what the network sees, in this order
   - {{fuzzy_set: macd_trend, timeframes: all}}
   - {{raw_indicator: rsi_14, timeframes: all, normalization: zscore}} # fitted on training rows only
 model:
-  type: mlp
+  type: mlp # lstm and gru: {{sequence_length: 20, hidden_size: 32, num_layers: 1, dropout: 0.1}}
+  # learn_memberships: true # train the points of the fuzzy sets too
   architecture: {{hidden_layers: [32, 16], activation: relu, dropout: 0.1}}
 decisions:
   output_format: classification
@@ -42,8 +43,11 @@ training:
   batch_size: 256
   learning_rate: 0.001
   loss: cross_entropy
-  labels: {{source: forward_return, horizon: 5}} # bars ahead
-  walk_forward: {{folds: 4, initial_fraction: 0.4}} # blocks by time
+  # optimizer: adamw # adam when left out; sgd takes momentum
+  # lr_scheduler: {{type: cosine}} # also step, exponential, plateau
+  # early_stopping: {{enabled: true, patience: 15}}
+  labels: {{source: forward_return, horizon: 5}} # bars ahead; also zigzag, triple_barrier, regime, context
+  walk_forward: {{folds: 4, initial_fraction: 0.4}} # blocks by time; or data_split: {{train, validation, test}}
   ensemble: 3 # networks a fold
 """
 
