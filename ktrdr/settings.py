@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     executor: Literal["local", "ray"] = Field("local", description="where workers are started")
     worker_slots: int = Field(max(1, (os.cpu_count() or 2) - 1), ge=1, description="CPUs of local workers")
     worker_grace_seconds: float = Field(25.0, gt=0, description="from a cancel to the kill of a worker")
+    checkpoint_epochs: int = Field(1, ge=1, description="a training's checkpoint is due after so many epochs")
+    checkpoint_seconds: float | None = Field(None, gt=0, description="or after so many seconds")
     ray_address: str = Field("http://127.0.0.1:8265", pattern=r"^https?://[^/]+/?$")
     ray_token: SecretStr | None = Field(None, description="RAY_AUTH_TOKEN of the cluster, if it has one")
     ray_home: str | None = Field(None, description="the home as the cluster's nodes see it")

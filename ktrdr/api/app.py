@@ -11,7 +11,17 @@ from ktrdr import __version__
 from ktrdr.api import errors
 from ktrdr.api.bootstrap import Backend
 from ktrdr.api.guard import Guard
-from ktrdr.api.routes import agent, checkpoints, data, following, health, jobs, operations, strategies
+from ktrdr.api.routes import (
+    agent,
+    checkpoints,
+    data,
+    following,
+    health,
+    history,
+    jobs,
+    operations,
+    strategies,
+)
 from ktrdr.api.schemas import Failure
 
 PREFIX = "/api/v1"
@@ -28,6 +38,7 @@ def create_app(backend: Backend) -> ASGIApp:
         agent.router(backend.agent),
         operations.router(backend.operations),
         following.router(backend.operations, backend.closing),
+        history.router(backend.history),
         checkpoints.router(backend.checkpoints),
         jobs.router(backend.operations, backend.catalog),
         strategies.router(backend.strategies),

@@ -15,6 +15,7 @@ from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.data_service import DataService
+from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
@@ -70,6 +71,7 @@ class Backend:
             wake=self.wake,
         )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
+        self.history = HistoryService(self.database, settings.artifacts)
         self.strategies = StrategiesService(settings.strategies)
         self.data = DataService(self.catalog, max_bytes=settings.max_import_bytes)
 
@@ -112,13 +114,16 @@ class Backend:
 
 def executor_of(settings: Settings) -> OperationExecutor:
     """The engine that the settings name, and what it tells its workers."""
+    told = {"PYTHONUNBUFFERED": "1", "KTRDR_CHECKPOINT_EPOCHS": str(settings.checkpoint_epochs)}
+    if settings.checkpoint_seconds is not None:
+        told["KTRDR_CHECKPOINT_SECONDS"] = str(settings.checkpoint_seconds)
     if settings.executor == "local":
         # The database's password travels by environment, never by command line.
-        environment = {"KTRDR_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+        environment = {"KTRDR_HOME": str(settings.home), **told}
         if settings.database_url is not None:
             environment["KTRDR_DATABASE_URL"] = settings.url
         return LocalExecutor(settings.logs, environment, settings.worker_slots)
-    environment = {"KTRDR_HOME": settings.ray_home or str(settings.home), "PYTHONUNBUFFERED": "1"}
+    environment = {"KTRDR_HOME": settings.ray_home or str(settings.home), **told}
     token = None if settings.ray_token is None else settings.ray_token.get_secret_value()
     return RayExecutor(settings.ray_address, token, logs=settings.logs, environment=environment)
 

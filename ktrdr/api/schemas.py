@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ktrdr.agents.agent_service import SessionView
 from ktrdr.api.services.checkpoints_service import CheckpointView
@@ -22,6 +22,7 @@ from ktrdr.domain.operations import (
 from ktrdr.domain.sessions import IDLE, TriggerReason
 
 T = TypeVar("T")
+STRATEGY_TEXT = "a file's text, YAML or JSON, instead of the mapping: errors then have lines"
 DATASET_WHEN_LEFT_OUT = "the strategy's own when left out; without a strategy the built-in one"
 
 
@@ -29,7 +30,7 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
 
 
-def _example(value: dict[str, Any]) -> ConfigDict:
+def example(value: dict[str, Any]) -> ConfigDict:
     """A model's configuration with an example for the published schema."""
     return ConfigDict(extra="forbid", ser_json_inf_nan="null", json_schema_extra={"examples": [value]})
 
@@ -45,14 +46,21 @@ def iso(seconds: float | None) -> str | None:
 
 
 class TriggerRequest(Wire):
-    model_config = _example({"trigger_reason": "start_new_cycle", "seed": 7})
+    model_config = example({"trigger_reason": "start_new_cycle", "seed": 7})
     trigger_reason: TriggerReason
     seed: int | None = Field(None, ge=0, lt=2**31)
     dataset: str | None = Field(
         None, pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH, description=DATASET_WHEN_LEFT_OUT
     )
     strategy: dict[str, Any] | None = None
+    strategy_text: str | None = Field(None, description=STRATEGY_TEXT)
     brief: str = Field("", max_length=4000)
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.strategy is not None and self.strategy_text is not None:
+            raise ValueError("send either strategy or strategy_text")
+        return self
 
 
 class ErrorData(Wire):
@@ -64,7 +72,7 @@ class ErrorData(Wire):
 class Failure(Wire):
     """What every refusal looks like."""
 
-    model_config = _example(
+    model_config = example(
         {
             "success": False,
             "error": {
@@ -80,7 +88,7 @@ class Failure(Wire):
 
 
 class Triggered(Wire):
-    model_config = _example({"operation_id": "research_1f0c", "session_id": 1})
+    model_config = example({"operation_id": "research_1f0c", "session_id": 1})
     operation_id: str
     session_id: int
 
@@ -174,7 +182,7 @@ class OperationData(Wire):
 
 
 class Cancelled(Wire):
-    model_config = _example(
+    model_config = example(
         {
             "operation_id": "research_1f0c",
             "status": "RUNNING",
@@ -187,7 +195,7 @@ class Cancelled(Wire):
 
 
 class Resumed(Wire):
-    model_config = _example(
+    model_config = example(
         {
             "operation_id": "research_1f0c",
             "status": "PENDING",
@@ -308,42 +316,40 @@ class SessionData(StatusData):
         )
 
 
+class ArtifactData(Wire):
+    """One file of a checkpoint."""
+
+    sha256: str
+    bytes: int
+
+
 class CheckpointData(CheckpointSummary):
     operation_id: str
     operation_status: str
     resumable: bool
     integrity: str
+    artifacts: dict[str, ArtifactData]
     state: dict[str, Any] | None
 
     @classmethod
     def full(cls, view: CheckpointView, *, with_state: bool) -> CheckpointData:
+        written = view.checkpoint.artifacts
         return cls(
             **CheckpointSummary.of(view.checkpoint).model_dump(),
             operation_id=view.checkpoint.operation_id,
             operation_status=view.operation.status.value,
             resumable=view.operation.status in RESUMABLE and view.corruption is None,
             integrity=view.corruption or "intact",
+            artifacts={
+                name: ArtifactData(sha256=one.sha256, bytes=one.bytes)
+                for name, one in (() if written is None else written.files.items())
+            },
             state=dict(view.checkpoint.state) if with_state else None,
         )
 
 
-class StartTraining(Wire):
-    strategy: dict[str, Any]
-    dataset: str | None = Field(
-        None, pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH, description=DATASET_WHEN_LEFT_OUT
-    )
-    seed: int = Field(0, ge=0, lt=2**31)
-    resources: ResourcesData = ResourcesData()
-
-
-class StartBacktest(Wire):
-    model_config = _example({"training_operation_id": "training_7be2"})
-    training_operation_id: str = Field(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)
-    resources: ResourcesData = ResourcesData()
-
-
 class CleanUpRequest(Wire):
-    model_config = _example({"older_than_days": 30})
+    model_config = example({"older_than_days": 30})
     older_than_days: float = Field(30.0, ge=0)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from ktrdr.backtesting.portfolio import INITIAL_CASH, SimulationState
 from ktrdr.backtesting.prices import Floats, Prices
-from ktrdr.domain.market import BARS_PER_YEAR
 
 
 def strategy_returns(result: SimulationState) -> Floats:
@@ -30,6 +29,7 @@ def benchmark_returns(result: SimulationState, bars: Prices) -> Floats:
 
 def metrics(result: SimulationState, bars: Prices) -> dict[str, float]:
     """Returns and risks as fractions (0.1 is ten per cent), after costs; Sharpe without a risk-free rate.
+    Both are of a year of `bars.per_year` bars.
 
     A strategy that never trades has a Sharpe ratio and a win rate of 0; its `trades` say why.
     """
@@ -43,8 +43,8 @@ def metrics(result: SimulationState, bars: Prices) -> dict[str, float]:
     won = int(np.count_nonzero(result.trades[:, 6] > 0.0))
     return {
         "total_return": total,
-        "annual_return": _annual(total, len(returns)),
-        "sharpe": _sharpe(returns),
+        "annual_return": _annual(total, len(returns), bars.per_year),
+        "sharpe": _sharpe(returns, bars.per_year),
         "max_drawdown": float(np.max(1.0 - worth / peaks)),
         "trades": len(result.trades),
         "win_rate": won / len(result.trades) if len(result.trades) else 0.0,
@@ -53,16 +53,16 @@ def metrics(result: SimulationState, bars: Prices) -> dict[str, float]:
     }
 
 
-def _annual(total: float, bars: int) -> float:
+def _annual(total: float, bars: int, per_year: float) -> float:
     """The yearly rate that compounds to `total`; of so few bars that no float holds it, `total` itself."""
     if bars == 0 or total <= -1.0:
         return total
-    exponent = math.log1p(total) * BARS_PER_YEAR / bars
+    exponent = math.log1p(total) * per_year / bars
     return math.expm1(exponent) if exponent < 700.0 else total
 
 
-def _sharpe(returns: Floats) -> float:
+def _sharpe(returns: Floats, per_year: float) -> float:
     if len(returns) < 2:
         return 0.0
     deviation = float(np.std(returns, ddof=1))
-    return float(np.mean(returns)) / deviation * math.sqrt(BARS_PER_YEAR) if deviation > 0.0 else 0.0
+    return float(np.mean(returns)) / deviation * math.sqrt(per_year) if deviation > 0.0 else 0.0

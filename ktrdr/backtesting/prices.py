@@ -12,10 +12,15 @@ Targets = NDArray[np.signedinteger[Any]]
 
 
 class Prices(Protocol):
-    """Opens and closes of the same bars, oldest first. `ktrdr.data.bars.Bars` is one."""
+    """Opens and closes of the same bars, oldest first, and how many of them a year has.
+
+    `ktrdr.data.bars.Bars` is one.
+    """
 
     @property
     def open(self) -> Floats: ...
 
     @property
     def close(self) -> Floats: ...
+    @property
+    def per_year(self) -> float: ...

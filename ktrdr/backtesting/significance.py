@@ -14,7 +14,7 @@ from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.metrics import benchmark_returns, strategy_returns
 from ktrdr.backtesting.portfolio import Costs, SimulationState
 from ktrdr.backtesting.prices import Floats, Prices, Targets
-from ktrdr.domain.market import BARS_PER_YEAR
+from ktrdr.domain.market import TRADING_DAYS
 
 LAGS = 10
 POWER = 0.8
@@ -77,7 +77,9 @@ class PowerReport:
     minimum_track_record_years: float | None
 
 
-def alpha_test(strategy: Floats, benchmark: Floats, lags: int = LAGS) -> AlphaTest:
+def alpha_test(
+    strategy: Floats, benchmark: Floats, lags: int = LAGS, *, per_year: float = TRADING_DAYS
+) -> AlphaTest:
     """OLS of strategy returns on benchmark returns, both (n,); the intercept is alpha.
 
     Standard errors: Newey and West (1987) with `lags` lags and the small-sample correction, against
@@ -95,7 +97,7 @@ def alpha_test(strategy: Floats, benchmark: Floats, lags: int = LAGS) -> AlphaTe
     fit = sm.OLS(strategy, np.column_stack([np.ones(n), benchmark])).fit(
         cov_type="HAC", cov_kwds={"maxlags": lags, "use_correction": True}, use_t=True
     )
-    alpha, beta = float(fit.params[0]) * BARS_PER_YEAR, float(fit.params[1])
+    alpha, beta = float(fit.params[0]) * per_year, float(fit.params[1])
     if float(np.std(fit.resid)) <= _SMALLEST_DEVIATION:
         problem = "the returns are an exact multiple of the benchmark's"
         return replace(_untestable(n, problem), alpha_annual=alpha, beta=beta)
@@ -116,7 +118,7 @@ def vetoes(bars: Prices, targets: Targets, first: int, last: int, costs: Costs) 
     return Vetoes(dear.alpha_annual, slow.alpha_annual)
 
 
-def power_report(test: AlphaTest, level: float) -> PowerReport:
+def power_report(test: AlphaTest, level: float, *, per_year: float = TRADING_DAYS) -> PowerReport:
     """Power of the one-sided test at `level`, normal approximation: t is about Sharpe · √years.
 
     The track record is Bailey and López de Prado's (2012), for the ratio seen and without their
@@ -124,7 +126,7 @@ def power_report(test: AlphaTest, level: float) -> PowerReport:
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"a level lies between 0 and 1, not {level}")
-    years = test.bars / BARS_PER_YEAR
+    years = test.bars / per_year
     critical, power = NormalDist().inv_cdf(1.0 - level), NormalDist().inv_cdf(POWER)
     seen = test.t_value / math.sqrt(years) if years > 0.0 else 0.0
     return PowerReport(
@@ -152,12 +154,13 @@ def exam(
         "level": level,
         "significant": test.p_value < level,
         "vetoes": worse.to_json(),
-        "power": asdict(power_report(test, level)),
+        "power": asdict(power_report(test, level, per_year=bars.per_year)),
     }
 
 
 def _alpha_of(result: SimulationState, bars: Prices) -> AlphaTest:
-    return alpha_test(strategy_returns(result), benchmark_returns(result, bars))
+    returns = strategy_returns(result), benchmark_returns(result, bars)
+    return alpha_test(*returns, per_year=bars.per_year)
 
 
 def _untestable(bars: int, problem: str) -> AlphaTest:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ktrdr import __version__
-from ktrdr.cli import checkpoints, data, operations, research, strategies
+from ktrdr.cli import checkpoints, data, operations, research, strategies, training
 
 app = typer.Typer(
     name="ktrdr",
@@ -23,6 +23,7 @@ app.add_typer(operations.app, name="operations")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(strategies.app, name="strategies")
 app.add_typer(data.app, name="data")
+app.command("train")(training.train)
 
 
 def _version(asked: bool) -> None:

@@ -61,11 +61,12 @@ def list_operations(
 
 @app.command()
 def show(operation_id: OperationId, json: Json = False) -> None:
-    """One operation."""
+    """One operation, and what a training came to."""
     from rich.markup import escape
 
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, console, pairs, printable
+    from ktrdr.cli.results import results
 
     one = Client().get(f"/operations/{operation_id}")
     if json:
@@ -81,8 +82,33 @@ def show(operation_id: OperationId, json: Json = False) -> None:
     if details.get("log"):
         console.print(f"\nThe end of its log (all of it: ktrdr operations log {escape(operation_id)})")
         console.print(escape(printable(details["log"].rstrip())), soft_wrap=True)
+    results(one)
     if one["resumable"]:
         console.print(f"\nGo on: ktrdr operations resume {escape(operation_id)}", soft_wrap=True)
+
+
+@app.command()
+def watch(operation_id: OperationId, json: Json = False) -> None:
+    """Follow an operation to its end."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.training import watched
+
+    watched(Client(), operation_id, json)
+
+
+@app.command()
+def history(
+    operation_id: OperationId,
+    last: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many epochs, the last ones.")] = 10_000,
+    json: Json = False,
+) -> None:
+    """Every epoch of a training: loss, accuracy, learning rate."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json
+    from ktrdr.cli.results import epochs
+
+    found = Client().get(f"/operations/{operation_id}/history", last=last)
+    as_json(found) if json else epochs(found)
 
 
 @app.command()

@@ -58,7 +58,8 @@ def pairs(values: Mapping[str, Any]) -> None:
     """Names and values, one a line."""
     width = max(len(name) for name in values)
     for name, value in values.items():
-        console.print(f"  {name:<{width}}  {escape(str(value)) if value is not None else '-'}")
+        shown = escape(str(value)) if value is not None else "-"
+        console.print(f"  {name:<{width}}  {shown}", soft_wrap=True)  # a path is to be copied whole
 
 
 def number(value: Any, form: str) -> str:

@@ -29,6 +29,7 @@ def start(
     """Start a session."""
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, console
+    from ktrdr.cli.strategies import strategy_of
 
     body: dict[str, Any] = {
         "trigger_reason": "start_new_cycle",
@@ -38,7 +39,7 @@ def start(
     }
     client = Client()
     if strategy is not None:
-        body["strategy"] = _strategy(client, strategy)
+        body["strategy"] = strategy_of(client, strategy)
     started = client.post("/agent/trigger", body)
     if json and not watch:
         as_json(started)
@@ -111,26 +112,6 @@ def _known(client: Any, session_id: int | None) -> Any:
     if found["session_id"] is None:
         raise typer.BadParameter("there is no session yet; start one: ktrdr research start")
     return found
-
-
-def _strategy(client: Any, path: Path) -> Any:
-    """A strategy file; the backend judges what is in it, and reads YAML, so that lines are named."""
-    import json
-
-    from ktrdr.cli.strategies import checked, faults
-
-    if path.suffix.lower() in (".yaml", ".yml"):
-        report = checked(client, path)
-        if report["errors"]:
-            faults(str(path), report["errors"], err=True)
-            raise typer.Exit(1)
-        return report["strategy"]
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise typer.BadParameter(f"{path} can't be read ({error.strerror})") from error
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not JSON: {error}") from error
 
 
 def _watch(client: Any, session_id: int, json: bool) -> None:

@@ -102,6 +102,24 @@ def checked(client: Any, path: Path) -> dict[str, Any]:
     return found
 
 
+def strategy_of(client: Any, path: Path) -> Any:
+    """A strategy file; the backend judges what is in it, and reads YAML, so that lines are named."""
+    import json
+
+    if path.suffix.lower() in (".yaml", ".yml"):
+        report = checked(client, path)
+        if report["errors"]:
+            faults(str(path), report["errors"], err=True)
+            raise typer.Exit(1)
+        return report["strategy"]
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be read ({error.strerror})") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}") from error
+
+
 def faults(file: str, found: Iterable[Any], what: str = "", *, err: bool = False) -> None:
     """`FILE:line: path: message`, one a line, as compilers do."""
     from ktrdr.cli.render import printable

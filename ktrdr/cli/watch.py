@@ -1,4 +1,4 @@
-"""Follow a session through its phases, one bar."""
+"""Follow a session through its phases, or one operation, to the end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from ktrdr.cli.client import Client
-from ktrdr.cli.render import console
+from ktrdr.cli.render import console, number
 
 POLL_SECONDS = 0.4
 LINE_SECONDS = 3.0  # between lines where no bar can move: a pipe, a log
@@ -53,3 +55,72 @@ def follow(
             if status["status"] in ENDED or (until is not None and until(status)):
                 return status
             time.sleep(POLL_SECONDS)
+
+
+def follow_operation(client: Client, operation_id: str, *, console: Console = console) -> Status:
+    """Show an operation's progress until it ends; returns it as it is then."""
+    columns = (
+        TextColumn("  {task.fields[status]:<9}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    bar = Progress(*columns, console=console, auto_refresh=False)
+    task = bar.add_task("", total=100.0, status="", left="")
+    lines, said = Text(), time.monotonic()
+    with Live(Group(bar, lines), console=console, transient=True, auto_refresh=False) as live:
+        last = ""
+        while True:
+            found: Status = client.get(f"/operations/{operation_id}")
+            progress, detail = found["progress"], found["progress"]["detail"]
+            bar.update(task, completed=progress["percent"], status=found["status"], left=_left(detail))
+            lines.plain = "\n".join(_lines(found))
+            live.refresh()
+            message = progress["message"]
+            if not console.is_terminal and time.monotonic() - said >= LINE_SECONDS and message != last:
+                said, last = time.monotonic(), message
+                text = f"    {progress['percent']:>3.0f}%  {message}  {_left(detail)}"
+                console.print(escape(text.rstrip()), soft_wrap=True)
+            if found["status"] in ENDED:
+                return found
+            time.sleep(POLL_SECONDS)
+
+
+def _left(detail: Mapping[str, Any]) -> str:
+    seconds = detail.get("eta_seconds")
+    return "" if seconds is None else f"{duration(seconds)} left"
+
+
+def _lines(found: Status) -> list[str]:
+    """Below the bar: where it is, and what the last epoch came to."""
+    if found["queue_position"] is not None:
+        return [f"  waits in the queue: {found['queue_position']}"]
+    detail = found["progress"]["detail"]
+    if detail.get("loss") is None:
+        return [f"  {found['progress']['message']}"]
+    lines = [
+        f"  epoch {detail['epoch']} of {detail['total_epochs']}, {detail['fold']}, member {detail['member']}",
+        f"  learning rate {number(detail['learning_rate'], '.3g')}, "
+        f"{number(detail['seconds_per_epoch'], '.3g')} s an epoch",
+        f"  training    {_scored(detail, '')}",
+    ]
+    if detail.get("validation_loss") is not None:
+        lines.append(f"  validation  {_scored(detail, 'validation_')}")
+    if detail.get("warning"):
+        lines.append(f"  {detail['warning']}")
+    return lines
+
+
+def _scored(detail: Mapping[str, Any], kind: str) -> str:
+    loss, accuracy = number(detail[f"{kind}loss"], ".4f"), number(detail[f"{kind}accuracy"], ".1%")
+    return f"loss {loss}, accuracy {accuracy}"
+
+
+def duration(seconds: float) -> str:
+    """`47 s`, `3:05`, `1:02:09`."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    if hours:
+        return f"{hours}:{minutes:02}:{whole % 60:02}"
+    return f"{minutes}:{whole % 60:02}" if minutes else f"{whole} s"

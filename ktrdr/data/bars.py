@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ktrdr.domain.market import TIMEFRAME_SECONDS, DatasetSpec, midnight
+from ktrdr.domain.market import TIMEFRAME_SECONDS, TRADING_DAYS, DatasetSpec, midnight
 
 Floats = NDArray[np.float64]
 DAY = TIMEFRAME_SECONDS["1d"]
+YEAR = 365.25 * DAY
 COLUMNS = ("time", "open", "high", "low", "close", "volume")
 
 
@@ -31,6 +32,13 @@ class Bars:
 
     def __len__(self) -> int:
         return len(self.close)
+
+    @property
+    def per_year(self) -> float:
+        """Bars a year, a whole number, as their times say: about 252 of a stock, 8766 hours of a currency
+        that never closes. Of less than two bars it is that of trading days."""
+        seconds = int(self.time[-1] - self.time[0]) if len(self) > 1 else 0
+        return float(max(1, round((len(self) - 1) * YEAR / seconds))) if seconds else float(TRADING_DAYS)
 
     def until(self, end: int) -> Bars:
         """The first `end` bars, in memory of their own."""

@@ -5,6 +5,7 @@ KtrdrError
 │   ├── OperationNotFound        OPERATION_NOT_FOUND
 │   ├── SessionNotFound          SESSION_NOT_FOUND
 │   ├── LogNotFound              LOG_NOT_FOUND
+│   ├── HistoryNotFound          HISTORY_NOT_FOUND
 │   ├── StrategyNotFound         STRATEGY_NOT_FOUND
 │   ├── NoSuchDataset            DATASET_NOT_FOUND
 │   └── CheckpointNotFound       CHECKPOINT_NOT_FOUND
@@ -95,6 +96,15 @@ class LogNotFound(NotFound):
             f"Operation '{operation_id}' has no worker log: no worker was started for it yet, or it runs "
             "in the backend itself.",
             {"operation_id": operation_id},
+        )
+
+
+class HistoryNotFound(NotFound):
+    code = "HISTORY_NOT_FOUND"
+
+    def __init__(self, operation_id: str, why: str) -> None:
+        super().__init__(
+            f"Operation '{operation_id}' has no history of epochs: {why}", {"operation_id": operation_id}
         )
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from ktrdr.domain.fingerprints import sha256_of
 
-BARS_PER_YEAR = 252  # trading days; every data set here has daily bars
+TRADING_DAYS = 252  # a year
 MAX_OPENINGS = 10
 FAMILY_WISE_LEVEL = 0.05
 

@@ -5,7 +5,7 @@ All errors of a strategy are reported at once; nothing is dropped in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ktrdr.domain.errors import InvalidInput
@@ -15,29 +15,39 @@ from ktrdr.domain.grammar.faults import Fault
 from ktrdr.domain.grammar.indicators import INDICATORS
 from ktrdr.domain.grammar.parts import (
     Architecture,
+    DataSplit,
     Decisions,
+    EarlyStopping,
     FuzzySet,
     Indicator,
     Input,
     Labels,
+    LrScheduler,
     Membership,
     Model,
     Strategy,
     Training,
+    WalkForward,
 )
 
 __all__ = [
     "INDICATORS",
     "Architecture",
+    "DataSplit",
     "Decisions",
+    "EarlyStopping",
     "FuzzySet",
     "Indicator",
     "Input",
     "Labels",
+    "LrScheduler",
     "Membership",
     "Model",
     "Strategy",
     "Training",
+    "WalkForward",
+    "backtest_obstacle",
+    "invalid_strategy",
     "parse_strategy",
     "split_reference",
     "strategy_sha256",
@@ -52,7 +62,7 @@ def parse_strategy(config: Mapping[str, Any]) -> Strategy:
         )
     strategy, errors = check(config)
     if strategy is None:
-        raise _invalid(errors)
+        raise invalid_strategy(errors)
     return strategy
 
 
@@ -61,14 +71,28 @@ def strategy_sha256(strategy: Strategy) -> str:
     return sha256_of(strategy.to_config())
 
 
+def backtest_obstacle(strategy: Strategy) -> str | None:
+    """Why a strategy that can be trained can't be backtested; None when it can."""
+    symbols = strategy.training_data.symbols.all
+    if len(symbols) == 1:
+        return None
+    return (
+        f"'{strategy.name}' has {len(symbols)} symbols, which are trained but not backtested yet. "
+        "Train it (POST /training/start), or name one symbol in training_data.symbols."
+    )
+
+
 def split_reference(reference: str) -> tuple[str, str | None]:
     """`macd_1.histogram` → ("macd_1", "histogram")."""
     name, _, output = reference.partition(".")
     return name, output or None
 
 
-def _invalid(errors: list[Fault]) -> InvalidInput:
+def invalid_strategy(errors: Sequence[Fault]) -> InvalidInput:
+    """The refusal of a strategy with these errors."""
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     where = f"{first['path']}: " if first["path"] else ""
-    return InvalidInput(f"The strategy is not valid: {where}{first['message']}{more}.", {"errors": errors})
+    return InvalidInput(
+        f"The strategy is not valid: {where}{first['message']}{more}.", {"errors": list(errors)}
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from ktrdr.domain.grammar.checking import check, warnings_of
 from ktrdr.domain.grammar.faults import Fault
 from ktrdr.domain.grammar.reading import line_of, read_strategy
+from ktrdr.domain.strategies import Strategy, invalid_strategy, parse_strategy
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,19 @@ def report_on_text(text: str) -> StrategyReport:
     if reading.value is None and reading.errors:
         return StrategyReport(reading.errors)
     return report_on(reading.value, reading.lines, reading.errors)
+
+
+def strategy_of(config: Mapping[str, Any] | None, text: str | None) -> Strategy:
+    """The strategy of a mapping, or of a file's text.
+
+    Raises InvalidInput with every error; those of a text have lines.
+    """
+    if text is None:
+        return parse_strategy(config or {})
+    report = report_on_text(text)
+    if report.errors:
+        raise invalid_strategy(report.errors)
+    return parse_strategy(report.config or {})
 
 
 def report_on(

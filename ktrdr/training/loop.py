@@ -12,24 +12,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
-from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import strategy_sha256
-from ktrdr.training.adam import Adam
-from ktrdr.training.model import build_model, predict
-from ktrdr.training.problem import FINAL, FLAT, Problem
+from ktrdr.training.evaluation import evaluate
+from ktrdr.training.fitting import EpochScore, FitInHand, Stopped
+from ktrdr.training.history import History
+from ktrdr.training.model import learned_memberships, load_network
+from ktrdr.training.problem import Fold, Problem
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What just ended: `epoch` counts over all fits, from 1 to `total_epochs`."""
+    """What just ended: `epoch` counts over all fits, from 1 to `total_epochs`.
+
+    It skips what early stopping left out. `score` is None before a first epoch has ended.
+    """
 
     epoch: int
     total_epochs: int
     fold: str
     member: int
-    loss: float
+    score: EpochScore | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +50,12 @@ class Trained:
     tensors: Mapping[str, torch.Tensor]
     manifest: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    history: list[dict[str, Any]]
 
 
 LONG_EPOCH_SECONDS = 1.0  # from here on a stop does not wait for the epoch's end
 OnEpoch = Callable[[EpochReport, Callable[[], Snapshot]], bool]
+CPU = torch.device("cpu")
 
 
 def train(
@@ -59,6 +64,7 @@ def train(
     on_epoch: OnEpoch,
     *,
     threads: int = 1,
+    device: torch.device = CPU,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Trained | None:
     """Train every fit in turn. None when it was told to stop.
@@ -69,28 +75,25 @@ def train(
     longer a number, naming where.
     """
     torch.set_num_threads(threads)
-    run = _Run(problem, start)
-    loss, seconds = math.nan, math.inf  # the first epoch may be a long one
-    while run.fit_index < len(problem.fits):
-        before = (run.report(loss), run.snapshot()) if seconds > LONG_EPOCH_SECONDS else None
+    run = _Run(problem, start, device)
+    score: EpochScore | None = None
+    seconds = math.inf  # the first epoch may be a long one
+    while run.fit is not None:
+        before = (run.report(score), run.snapshot()) if seconds > LONG_EPOCH_SECONDS else None
         begun = time.monotonic()
         try:
-            loss = run.epoch(should_stop if before else None)
-        except _Stopped:
+            score = run.fit.epoch(should_stop if before else None)
+        except Stopped:
             assert before is not None
             _leave(on_epoch, *before)
             return None
         seconds = time.monotonic() - begun
-        report = run.report(loss)
-        if run.epochs_done == problem.epochs:
-            run.finish_fit(loss)
+        report = run.ended(score)
         if not on_epoch(report, run.snapshot):
             return None
-    return _trained(problem, run)
-
-
-class _Stopped(Exception):
-    """In the middle of an epoch."""
+    return Trained(
+        run.networks, _manifest(problem, run.networks), evaluate(problem, run.networks), run.history.records()
+    )
 
 
 def _leave(on_epoch: OnEpoch, report: EpochReport, snapshot: Snapshot) -> None:
@@ -98,175 +101,79 @@ def _leave(on_epoch: OnEpoch, report: EpochReport, snapshot: Snapshot) -> None:
 
 
 class _Run:
-    """The fit in hand: model, optimizer, generators, and the fits that are done."""
+    """The fit in hand, and the networks of those that are done."""
 
-    def __init__(self, problem: Problem, start: Snapshot | None) -> None:
-        self._problem = problem
-        self.fit_index = 0
-        self.epochs_done = 0
-        self.losses: list[float] = []
-        self.finished: dict[str, torch.Tensor] = {}
+    def __init__(self, problem: Problem, start: Snapshot | None, device: torch.device) -> None:
+        self._problem, self._device = problem, device
+        self._index = 0
+        self.networks: dict[str, torch.Tensor] = {}
+        self.history = History(problem.total_epochs)
         if start is not None:
-            self.fit_index = int(start.state["fit"])
-            self.epochs_done = int(start.state["epochs_done"])
-            self.losses = [float(loss) for loss in start.state["losses"]]
-            self.finished = _under(start.tensors, "finished.", keep=True)
-        if self.fit_index < len(problem.fits):
-            self._begin_fit()
-            if start is not None and self.epochs_done > 0:
-                self._restore(start)
+            self._index = int(start.state["fit"])
+            self.networks = {name: one for name, one in start.tensors.items() if name.startswith("finished.")}
+            self.history.restore(start.tensors["history"])
+        self.fit = self._begin()
+        if start is not None and self.fit is not None and start.state["in_hand"] is not None:
+            self.fit.restore(start.tensors, start.state["in_hand"])
 
-    def _begin_fit(self) -> None:
-        fit = self._problem.fits[self.fit_index]
-        fold = self._problem.folds[fit.fold]
-        self._inputs = self._problem.inputs(fold, fold.first, fold.train_end)
-        self._labels = self._problem.labels(fold, fold.first, fold.train_end)
-        torch.manual_seed(fit.seed)  # initial weights and dropout
-        self._batches = torch.Generator().manual_seed(fit.seed)
-        self.model = build_model(self._inputs.shape[1], self._problem.strategy.model.architecture)
-        rate = self._problem.strategy.training.learning_rate
-        self._optimizer = Adam(self.model.parameters(), rate)
+    def _begin(self) -> FitInHand | None:
+        if self._index == len(self._problem.fits):
+            return None
+        return FitInHand(self._problem, self._index, self._device)
 
-    def report(self, loss: float) -> EpochReport:
-        done = self.fit_index * self._problem.epochs + self.epochs_done
-        fit = self._problem.fits[self.fit_index]
+    def report(self, score: EpochScore | None) -> EpochReport:
+        assert self.fit is not None
+        done = self._index * self._problem.epochs + self.fit.epochs_done
+        fit = self._problem.fits[self._index]
         fold = self._problem.folds[fit.fold].name
-        return EpochReport(done, self._problem.total_epochs, fold, fit.member, loss)
+        return EpochReport(done, self._problem.total_epochs, fold, fit.member, score)
 
-    def epoch(self, should_stop: Callable[[], bool] | None) -> float:
-        """One pass over the fold's training rows; the mean loss. Raises _Stopped between two batches."""
-        self.model.train()
-        size = self._problem.strategy.training.batch_size
-        order = torch.randperm(len(self._inputs), generator=self._batches)
-        total = 0.0
-        for number, rows in enumerate(order.split(size)):
-            if should_stop is not None and should_stop():
-                raise _Stopped
-            inputs = self._inputs.index_select(0, rows)
-            loss = nn.functional.cross_entropy(self.model(inputs), self._labels.index_select(0, rows))
-            value = loss.item()
-            if not math.isfinite(value):
-                raise StepFailed(
-                    "LOSS_NOT_FINITE",
-                    f"The loss is {value} in epoch {self.epochs_done + 1}, batch {number + 1}, of network "
-                    f"{self.fit_index + 1}. Lower training.learning_rate and start anew.",
-                )
-            self._optimizer.zero_grad()
-            loss.backward()
-            self._optimizer.step()
-            total += value * len(rows)
-        self.epochs_done += 1
-        return total / len(self._inputs)
-
-    def finish_fit(self, loss: float) -> None:
-        for name, value in self.model.state_dict().items():
-            self.finished[f"finished.{self.fit_index}.{name}"] = value.detach().clone()
-        self.losses.append(loss)
-        self.fit_index += 1
-        self.epochs_done = 0
-        if self.fit_index < len(self._problem.fits):
-            self._begin_fit()
+    def ended(self, score: EpochScore) -> EpochReport:
+        """Note the epoch, and begin the next fit when this one is finished."""
+        assert self.fit is not None
+        self.history.add(self._index + 1, self.fit.epochs_done, score)
+        report = self.report(score)
+        if self.fit.finished:
+            for name, value in self.fit.weights().items():
+                self.networks[f"finished.{self._index}.{name}"] = value.cpu()
+            self._index += 1
+            self.fit = self._begin()
+        return report
 
     def snapshot(self) -> Snapshot:
-        state = {"fit": self.fit_index, "epochs_done": self.epochs_done, "losses": list(self.losses)}
-        tensors = dict(self.finished)
-        if self.epochs_done > 0:
-            tensors |= {f"model.{name}": value for name, value in self.model.state_dict().items()}
-            tensors |= {f"adam.{name}": value for name, value in self._optimizer.state().items()}
-            tensors["random.torch"] = torch.get_rng_state()
-            tensors["random.batches"] = self._batches.get_state()
-        return Snapshot({name: value.detach().clone() for name, value in tensors.items()}, state)
-
-    def _restore(self, start: Snapshot) -> None:
-        self.model.load_state_dict(_under(start.tensors, "model."))
-        self._optimizer.restore(_under(start.tensors, "adam."))
-        torch.set_rng_state(start.tensors["random.torch"])
-        self._batches.set_state(start.tensors["random.batches"])
+        begun = self.fit is not None and self.fit.epochs_done > 0
+        in_hand = self.fit.state() if self.fit is not None and begun else None
+        changing = {"history": self.history.table()}
+        if self.fit is not None and begun:
+            changing |= self.fit.tensors()
+        copied = {name: one.detach().to("cpu", copy=True) for name, one in changing.items()}
+        return Snapshot({**self.networks, **copied}, {"fit": self._index, "in_hand": in_hand})
 
 
-def _under(
-    tensors: Mapping[str, torch.Tensor], prefix: str, *, keep: bool = False
-) -> dict[str, torch.Tensor]:
+def _manifest(problem: Problem, networks: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What a backtest must know of the networks, and what they learnt of the fuzzy sets."""
     return {
-        (name if keep else name.removeprefix(prefix)): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def load_fit(
-    problem_inputs: int, tensors: Mapping[str, torch.Tensor], index: int, architecture: Any
-) -> nn.Sequential:
-    """The network of one finished fit."""
-    model = build_model(problem_inputs, architecture)
-    model.load_state_dict(_under(tensors, f"finished.{index}."))
-    return model
-
-
-def _trained(problem: Problem, run: _Run) -> Trained:
-    manifest = {
         "strategy_sha256": strategy_sha256(problem.strategy),
-        "features": list(problem.features.names),
+        "features": list(problem.features),
+        "symbols": [one.symbol for one in problem.series],
         "dtype": "float32",
         "ensemble": problem.strategy.training.ensemble,
-        "folds": [
-            {
-                "name": fold.name,
-                "train_first": fold.first,
-                "train_end": fold.train_end,
-                "first": fold.block_first,
-                "last": fold.block_last,
-                "scaler": fold.scaler.to_json(),
-            }
-            for fold in problem.folds
+        "classes": list(problem.labelling.classes) if problem.classifies else None,
+        "directions": list(problem.labelling.directions) if problem.classifies else None,
+        "folds": [_fold(fold) for fold in problem.folds],
+        "memberships": [
+            learned_memberships(load_network(networks, one, problem.strategy))
+            for one in range(len(problem.fits))
+            if problem.strategy.model.learn_memberships
         ],
     }
-    return Trained(run.finished, manifest, _metrics(problem, run))
 
 
-def _metrics(problem: Problem, run: _Run) -> dict[str, Any]:
-    """Accuracy on out-of-fold rows only: pooled over the folds, and per network to tell luck from edge."""
-    inputs = len(problem.features.names)
-    architecture = problem.strategy.model.architecture
-    pooled_truth: list[torch.Tensor] = []
-    pooled_votes: list[torch.Tensor] = []
-    members: list[float] = []
-    for number, fold in enumerate(problem.folds):
-        if fold.name == FINAL:
-            continue
-        last = min(fold.block_last, len(problem.forward) - problem.strategy.training.labels.horizon)
-        rows, truth = (
-            problem.inputs(fold, fold.block_first, last),
-            problem.labels(fold, fold.block_first, last),
-        )
-        odds = [
-            predict(load_fit(inputs, run.finished, index, architecture), rows)
-            for index, fit in enumerate(problem.fits)
-            if fit.fold == number
-        ]
-        members += [balanced_accuracy(truth, one.argmax(dim=1)) for one in odds]
-        pooled_truth.append(truth)
-        pooled_votes.append(torch.stack(odds).mean(dim=0).argmax(dim=1))
-    folds = [balanced_accuracy(one, vote) for one, vote in zip(pooled_truth, pooled_votes, strict=True)]
-    truth, votes = torch.cat(pooled_truth), torch.cat(pooled_votes)
-    moving = (truth != FLAT) & (votes != FLAT)
+def _fold(fold: Fold) -> dict[str, Any]:
+    ranges = {"train": fold.train, "watched": fold.watched, "block": fold.block}
     return {
-        "balanced_accuracy": balanced_accuracy(truth, votes),
-        "accuracy": float((truth == votes).double().mean()),
-        "out_of_fold_rows": len(truth),
-        # Flat or not is mostly volatility; this is what is left of direction (a half by chance).
-        "directional_accuracy": float((truth == votes)[moving].double().mean()) if moving.any() else None,
-        "directional_rows": int(moving.sum()),
-        "fold_balanced_accuracy": folds,
-        "member_balanced_accuracy_min": min(members),
-        "member_balanced_accuracy_max": max(members),
-        "final_loss": run.losses[-1],
-        "networks": len(problem.fits),
-        "epochs": problem.total_epochs,
+        "name": fold.name,
+        **{name: [list(one) for one in found] for name, found in ranges.items()},
+        "scaler": fold.scaler.to_json(),
+        "edges": list(fold.edges),
     }
-
-
-def balanced_accuracy(truth: torch.Tensor, votes: torch.Tensor) -> float:
-    """Mean recall over the classes that occur (Brodersen et al. 2010); a third by chance."""
-    recalls = [(votes[truth == one] == one).double().mean() for one in truth.unique(sorted=True)]
-    return float(torch.stack(recalls).mean())

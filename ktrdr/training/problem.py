@@ -1,8 +1,8 @@
-"""What is trained on what: walk-forward fits, purged, and one final fit on all development bars."""
+"""What is trained on what: every symbol's features and labels, and the fits over them."""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,32 +11,47 @@ import torch
 from numpy.typing import NDArray
 
 from ktrdr.data.bars import Bars
-from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler
+from ktrdr.data.features import (
+    FeatureMatrix,
+    Scaler,
+    Singles,
+    compute_features,
+    first_warm,
+    fit_scaler,
+    readings,
+)
+from ktrdr.data.market import Market
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.fingerprints import derive_seed
 from ktrdr.domain.market import midnight
 from ktrdr.domain.strategies import Strategy
+from ktrdr.training.labels import Labelling, classify, fit_edges, label
+from ktrdr.training.samples import Samples, samples_of, window_length
+from ktrdr.training.splits import Ranges, Split, row_count, split_rows
 
-FINAL = "final"
-CLASSES = 3  # down, flat, up
-FLAT = 1
+Floats = NDArray[np.float64]
 MIN_TRAINING_ROWS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Fold:
-    """Trains on rows [first, train_end), predicts rows [block_first, block_last).
+class Series:
+    """One symbol: of its n bars the rows [first, end) can be learnt from or predicted."""
 
-    Between the two lie `horizon` rows whose labels would see into the block: the purge.
-    """
-
-    name: str
+    symbol: str
+    time: NDArray[np.int64]
+    features: FeatureMatrix
+    inputs: Singles  # (n, …) what the network is given: the features, or readings whose sets it learns
+    score: Floats  # (n,) what is classed, or predicted; NaN where it is not known
     first: int
-    train_end: int
-    block_first: int
-    block_last: int
+    end: int
+
+
+@dataclass(frozen=True, eq=False)
+class Fold(Split):
+    """A split, and what was fitted on its training rows and nothing else."""
+
     scaler: Scaler
-    edges: tuple[float, float]  # forward returns that separate down, flat and up, from training rows
+    edges: tuple[float, ...]  # of classes; of a regression the mean and the deviation of the target
 
 
 @dataclass(frozen=True)
@@ -53,9 +68,9 @@ class Problem:
     """Everything a training needs, and nothing after the development segment."""
 
     strategy: Strategy
-    features: FeatureMatrix
-    forward: NDArray[np.float64]  # (n,) forward return of each bar; NaN where it is not known
-    folds: tuple[Fold, ...]  # the last one is the final fit
+    series: tuple[Series, ...]
+    labelling: Labelling  # of the first symbol; its classes and reach are those of all
+    folds: tuple[Fold, ...]  # the last one is for bars after all of these
     fits: tuple[Fit, ...]
 
     @property
@@ -64,64 +79,94 @@ class Problem:
 
     @property
     def total_epochs(self) -> int:
+        """At most: early stopping may end a fit sooner."""
         return len(self.fits) * self.epochs
 
-    def inputs(self, fold: Fold, first: int, last: int) -> torch.Tensor:
-        """Scaled features of rows [first, last), float32."""
-        return torch.from_numpy(fold.scaler.apply(self.features.values[first:last]).astype(np.float32))
+    @property
+    def features(self) -> tuple[str, ...]:
+        return self.series[0].features.names
 
-    def labels(self, fold: Fold, first: int, last: int) -> torch.Tensor:
-        """Classes 0, 1, 2 of rows [first, last) by the fold's own edges."""
-        return torch.from_numpy(np.digitize(self.forward[first:last], fold.edges).astype(np.int64))
+    @property
+    def classifies(self) -> bool:
+        return self.strategy.decisions.output_format == "classification"
+
+    def samples(self, fold: Fold, ranges: Ranges) -> Samples:
+        """Of rows what the network is given; for a recurrent network the windows that end at them."""
+        spans = [(one.inputs, first, last) for one, (first, last) in self._of(ranges) if last > first]
+        return samples_of(self.strategy, fold.scaler, spans)
+
+    def targets(self, fold: Fold, ranges: Ranges) -> torch.Tensor:
+        """Classes (m,) int64 by the fold's own edges, or its own standardised returns (m,) float32."""
+        score = self._scores(ranges)
+        if self.classifies:
+            return torch.from_numpy(classify(score, fold.edges))
+        mean, deviation = fold.edges
+        return torch.from_numpy(((score - mean) / deviation).astype(np.float32))
+
+    def known(self, ranges: Ranges) -> Ranges:
+        """Those of the rows whose labels do not look past the last row there is."""
+        reach = self.labelling.reach
+        cut = [(first, min(last, one.end - reach)) for one, (first, last) in self._of(ranges)]
+        return tuple((first, max(first, last)) for first, last in cut)
+
+    def _scores(self, ranges: Ranges) -> Floats:
+        parts = [one.score[first:last] for one, (first, last) in self._of(ranges)]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def _of(self, ranges: Ranges) -> list[tuple[Series, tuple[int, int]]]:
+        return list(zip(self.series, ranges, strict=True)) if ranges else []
 
 
-def build_problem(bars: Bars, strategy: Strategy, seed: int) -> Problem:
-    """Folds by time over the bars of the strategy's date range that are warm.
+def build_problem(market: Market, strategy: Strategy, seed: int) -> Problem:
+    """Fits by time over the bars of the strategy's date range that are warm.
 
-    What lies after the range is cut off before anything is computed. Raises StepFailed when too few
-    bars are left.
+    What lies after the range is cut off before a label is made. Raises StepFailed when too few bars
+    are left.
     """
-    begin, end = _date_range(bars, strategy)
-    bars = bars.until(end)
-    horizon = strategy.training.labels.horizon
-    features = compute_features(bars, strategy)
-    forward = np.full(len(bars), np.nan)
-    forward[:-horizon] = bars.close[horizon:] / bars.close[:-horizon] - 1.0
-    first = _first_warm(features, begin + strategy.training_data.history_required)
-    walk = strategy.training.walk_forward
-    start = first + round(walk.initial_fraction * (len(bars) - first))
-    if start - horizon - first < MIN_TRAINING_ROWS:
-        raise StepFailed(
-            "NOT_ENOUGH_DATA",
-            f"{len(bars)} bars leave {max(0, start - horizon - first)} rows for the first fold; "
-            f"at least {MIN_TRAINING_ROWS} are needed. Use a shorter warm-up or fewer folds.",
-        )
-    edges = np.linspace(start, len(bars), walk.folds + 1).round().astype(int)
-    blocks = [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
-    folds = [
-        _fold(features, forward, f"fold {number}", first, a - horizon, (a, b))
-        for number, (a, b) in enumerate(blocks, start=1)
-    ]
-    folds.append(_fold(features, forward, FINAL, first, end - horizon, (end, end)))
+    symbols = strategy.training_data.symbols.all
+    made = [_series(market, one, strategy) for one in symbols]
+    labelling = made[0][1]
+    series = tuple(one for one, _ in made)
+    splits = split_rows(series, strategy.training, labelling.reach)
+    folds = tuple(_fold(series, labelling, strategy, one) for one in splits)
     fits = tuple(
         Fit(fold, member, derive_seed(seed, "fit", fold, member))
         for fold in range(len(folds))
         for member in range(strategy.training.ensemble)
     )
-    return Problem(strategy, features, forward, tuple(folds), fits)
+    return Problem(strategy, series, labelling, folds, fits)
 
 
-def _fold(
-    features: FeatureMatrix,
-    forward: NDArray[np.float64],
-    name: str,
-    first: int,
-    train_end: int,
-    block: tuple[int, int],
-) -> Fold:
-    low, high = np.quantile(forward[first:train_end], [1 / 3, 2 / 3])
-    scaler = fit_scaler(features, first, train_end)
-    return Fold(name, first, train_end, *block, scaler, (float(low), float(high)))
+def _series(market: Market, symbol: str, strategy: Strategy) -> tuple[Series, Labelling]:
+    bars = market.bars(symbol, market.base)
+    begin, end = _date_range(bars, strategy)
+    features = compute_features(market, symbol, strategy)
+    labelling = label(bars.until(end), strategy.training.labels, strategy.decisions.num_classes or 3)
+    values = features.values[:end]
+    kept = FeatureMatrix(values, features.names, features.scaled)
+    reach = window_length(strategy) - 1  # a window's oldest row is warm too
+    earliest = begin + strategy.training_data.history_required
+    first = max(first_warm(kept, max(0, earliest - reach)) + reach, _first_known(labelling, symbol))
+    inputs = readings(market, symbol, strategy).values[:end] if strategy.model.learn_memberships else values
+    return Series(symbol, bars.time[:end], kept, inputs, labelling.score, first, end), labelling
+
+
+def _fold(series: Sequence[Series], labelling: Labelling, strategy: Strategy, split: Split) -> Fold:
+    rows = row_count(split.train)
+    if rows < MIN_TRAINING_ROWS:
+        raise StepFailed(
+            "NOT_ENOUGH_DATA",
+            f"{sum(len(one.time) for one in series)} bars leave {rows} rows to learn from in '{split.name}'; "
+            f"at least {MIN_TRAINING_ROWS} are needed. Use a shorter warm-up, more bars, or fewer folds.",
+        )
+    scaler = fit_scaler([(one.features, a, b) for one, (a, b) in zip(series, split.train, strict=True)])
+    scores = np.concatenate([one.score[a:b] for one, (a, b) in zip(series, split.train, strict=True)])
+    if strategy.decisions.output_format == "regression":
+        deviation = float(scores.std())
+        edges: tuple[float, ...] = (float(scores.mean()), deviation if deviation > 0.0 else 1.0)
+    else:
+        edges = labelling.edges or fit_edges(scores, strategy.decisions.num_classes or 3)
+    return Fold(split.name, split.train, split.watched, split.block, scaler, edges)
 
 
 def _date_range(bars: Bars, strategy: Strategy) -> tuple[int, int]:
@@ -139,14 +184,10 @@ def _date_range(bars: Bars, strategy: Strategy) -> tuple[int, int]:
     return int(begin), int(end)
 
 
-def _first_warm(features: FeatureMatrix, earliest: int) -> int:
-    warm = np.flatnonzero(np.isfinite(features.values).all(axis=1))
-    if not len(warm):
+def _first_known(labelling: Labelling, symbol: str) -> int:
+    known = np.flatnonzero(np.isfinite(labelling.score))
+    if not len(known):
         raise StepFailed(
-            "NOT_ENOUGH_DATA", "No bar has all its features; the indicators' periods are too long."
+            "NOT_ENOUGH_DATA", f"No bar of {symbol} has a label; the labels look too far ahead or back."
         )
-    first = max(int(warm[0]), earliest)
-    gaps = np.flatnonzero(~np.isfinite(features.values[first:]).all(axis=1))
-    if len(gaps):
-        raise StepFailed("NOT_FINITE", f"A feature of bar {first + int(gaps[0])} is not a number.")
-    return first
+    return int(known[0])

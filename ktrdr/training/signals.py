@@ -9,76 +9,93 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ktrdr.data.bars import Bars
-from ktrdr.data.features import FeatureMatrix, Scaler, compute_features
+from ktrdr.data.features import Scaler, Singles, compute_features, readings
+from ktrdr.data.market import Market
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.strategies import Strategy, strategy_sha256
-from ktrdr.training.loop import load_fit
-from ktrdr.training.model import predict
+from ktrdr.training.model import load_network, predict
+from ktrdr.training.samples import samples_of
 
 Tensors = Mapping[str, torch.Tensor]
 Targets = NDArray[np.int8]
 
 
 def validation_targets(
-    tensors: Tensors, manifest: Mapping[str, Any], bars: Bars, strategy: Strategy
+    tensors: Tensors, manifest: Mapping[str, Any], market: Market, strategy: Strategy
 ) -> tuple[Targets, int, int]:
-    """Targets (n,) and the validation segment [first, last): each block by its own fold's networks,
-    none of which saw a bar of it or a label that did."""
-    features = _checked(manifest, bars, strategy)
-    targets = np.zeros(len(bars), dtype=np.int8)
-    folds = manifest["folds"][:-1]
-    for number, fold in enumerate(folds):
-        block = slice(fold["first"], fold["last"])
-        targets[block] = _decide(tensors, manifest, features, strategy, number, block)
-    return targets, int(folds[0]["first"]), int(folds[-1]["last"])
+    """Targets (n,) of the strategy's first symbol and the validation segment [first, last): each block
+    by its own fold's networks, none of which saw a bar of it or a label that did."""
+    inputs = _checked(manifest, market, strategy)
+    targets = np.zeros(len(inputs), dtype=np.int8)
+    blocks = [(number, *fold["block"][0]) for number, fold in enumerate(manifest["folds"])]
+    predicted = [(number, first, last) for number, first, last in blocks if last > first]
+    for number, first, last in predicted:
+        targets[first:last] = _decide(tensors, manifest, inputs, strategy, number, first, last)
+    return targets, predicted[0][1], predicted[-1][2]
 
 
 def holdout_targets(
-    tensors: Tensors, manifest: Mapping[str, Any], bars: Bars, strategy: Strategy, first: int
+    tensors: Tensors, manifest: Mapping[str, Any], market: Market, strategy: Strategy, first: int
 ) -> Targets:
-    """Targets (n,) from bar `first` on, by the networks that were trained on all of development."""
-    features = _checked(manifest, bars, strategy)
-    targets = np.zeros(len(bars), dtype=np.int8)
-    block = slice(first, len(bars))
-    targets[block] = _decide(tensors, manifest, features, strategy, len(manifest["folds"]) - 1, block)
+    """Targets (n,) from bar `first` on, by the networks that are for bars after all of development."""
+    inputs = _checked(manifest, market, strategy)
+    last, final = len(inputs), len(manifest["folds"]) - 1
+    targets = np.zeros(last, dtype=np.int8)
+    targets[first:] = _decide(tensors, manifest, inputs, strategy, final, first, last)
     return targets
 
 
-def _checked(manifest: Mapping[str, Any], bars: Bars, strategy: Strategy) -> FeatureMatrix:
-    features = compute_features(bars, strategy)
-    if (
-        list(features.names) != manifest["features"]
-        or strategy_sha256(strategy) != manifest["strategy_sha256"]
-    ):
-        differing = sorted(set(features.names) ^ set(manifest["features"]))
+def _checked(manifest: Mapping[str, Any], market: Market, strategy: Strategy) -> Singles:
+    """What the networks are given of each bar, if they were trained for this strategy."""
+    names = strategy.features()
+    if list(names) != manifest["features"] or strategy_sha256(strategy) != manifest["strategy_sha256"]:
+        differing = sorted(set(names) ^ set(manifest["features"]))
         raise StepFailed(
             "MODEL_MISMATCH",
             f"The model was trained for another strategy (features that differ: {differing}). Train it anew.",
         )
-    return features
+    symbol = strategy.training_data.symbols.all[0]
+    if strategy.model.learn_memberships:
+        return readings(market, symbol, strategy).values
+    return compute_features(market, symbol, strategy).values
 
 
 def _decide(
     tensors: Tensors,
     manifest: Mapping[str, Any],
-    features: FeatureMatrix,
+    inputs: Singles,
     strategy: Strategy,
     fold: int,
-    block: slice,
+    first: int,
+    last: int,
 ) -> Targets:
-    """The ensemble's mean probability: up or down when it wins and is confident enough, else flat."""
+    """What the ensemble's mean says of the bars [first, last)."""
     torch.set_num_threads(1)
-    scaler = Scaler.from_json(manifest["folds"][fold]["scaler"])
-    inputs = torch.from_numpy(scaler.apply(features.values[block]).astype(np.float32))
+    known = manifest["folds"][fold]
+    samples = samples_of(strategy, Scaler.from_json(known["scaler"]), [(inputs, first, last)])
     size = int(manifest["ensemble"])
-    architecture = strategy.model.architecture
-    odds = torch.stack(
+    classifies = manifest["classes"] is not None
+    mean = torch.stack(
         [
-            predict(load_fit(len(features.names), tensors, fold * size + member, architecture), inputs)
-            for member in range(size)
+            predict(load_network(tensors, index, strategy), samples, classes=classifies)
+            for index in range(fold * size, (fold + 1) * size)
         ]
     ).mean(dim=0)
+    if classifies:
+        return _by_class(mean, manifest["directions"], strategy.decisions.confidence_threshold)
+    centre, deviation = known["edges"]
+    costs = strategy.decisions.cost_model
+    wanted = costs.round_trip_cost * (1.0 if costs.min_edge_multiplier is None else costs.min_edge_multiplier)
+    return _by_return(mean.double() * deviation + centre, wanted)
+
+
+def _by_class(odds: torch.Tensor, directions: list[int], threshold: float) -> Targets:
+    """The direction of the class that wins, when it is confident enough; else flat."""
     confidence, winner = odds.max(dim=1)
-    direction = (winner - 1).to(torch.int8)
-    return (direction * (confidence >= strategy.decisions.confidence_threshold)).to(torch.int8).numpy()
+    direction = torch.tensor(directions, dtype=torch.int8).index_select(0, winner)
+    return (direction * (confidence >= threshold)).to(torch.int8).numpy()
+
+
+def _by_return(expected: torch.Tensor, wanted: float) -> Targets:
+    """The sign of the expected return, when it is worth more than getting in and out costs."""
+    return (expected.sign() * (expected.abs() > wanted)).to(torch.int8).numpy()

@@ -7,11 +7,17 @@ import gc
 import logging
 import os
 import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ktrdr.domain.operations import Operation, OperationType, is_safe_key
 from ktrdr.workers.executors.local import process_reference
 from ktrdr.workers.logs import keep_output, log_path
 from ktrdr.workers.threads import limit_threads
+
+if TYPE_CHECKING:
+    from ktrdr.checkpointing.policy import CheckpointPolicy
+    from ktrdr.workers.runner import Job
 
 
 def main() -> int:
@@ -35,9 +41,12 @@ def main() -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
 
+    from ktrdr.checkpointing.policy import CheckpointPolicy
     from ktrdr.data.catalog import Catalog
     from ktrdr.persistence.unit_of_work import Database
     from ktrdr.workers.runner import run_operation
+
+    policy = CheckpointPolicy(settings.checkpoint_epochs, settings.checkpoint_seconds)
 
     return run_operation(
         operation_id,
@@ -45,19 +54,24 @@ def main() -> int:
         artifacts=settings.artifacts,
         catalog=Catalog(settings.data),
         executor_ref=os.environ.get("KTRDR_EXECUTOR_REF") or process_reference(),
-        job_of=_job_of,
+        job_of=lambda operation: _job_of(operation, policy),
     )
 
 
-def _job_of(operation: Operation):  # type: ignore[no-untyped-def]
+def _job_of(operation: Operation, policy: CheckpointPolicy) -> Job:
     """The job's module is imported once the operation is claimed, so that a claim is not kept waiting."""
+    job: Job
     if operation.operation_type is OperationType.TRAINING:
-        from ktrdr.workers.jobs.training import run
+        from ktrdr.workers.jobs import training
+
+        job = partial(training.run, policy=policy)
     else:
-        from ktrdr.workers.jobs.backtesting import run
+        from ktrdr.workers.jobs import backtesting
+
+        job = backtesting.run
     gc.freeze()
     gc.enable()
-    return run
+    return job
 
 
 if __name__ == "__main__":

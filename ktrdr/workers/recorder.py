@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from ktrdr.persistence.unit_of_work import Database
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
+RECORD_SECONDS = 1.0  # a checkpoint's row is some 6 ms of Python, which short epochs would feel
 CLAIM_SECONDS = 60.0  # how long a starting worker waits for the database, unless it is told to end
 OUTAGE_SECONDS = 600.0  # how long a finished worker waits for a database to tell it to
 T = TypeVar("T")
@@ -71,6 +74,8 @@ class Recorder:
         self._beat: asyncio.Task[None] | None = None
         self._due: asyncio.Event | None = None
         self._ending = False
+        self._tried_at = -math.inf
+        self._on_ready: Callable[[], None] = lambda: None
         self.cancel_requested = threading.Event()
         self.fenced = threading.Event()
 
@@ -88,22 +93,25 @@ class Recorder:
             self._progress = claimed.operation.progress  # shown until this attempt has its own
         return claimed
 
-    def begin(self, fingerprint: Fingerprint) -> None:
-        """Start the heartbeat."""
+    def begin(self, fingerprint: Fingerprint, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Start the heartbeat. `on_ready` is called in its thread after each beat that finds it ready."""
         self._fingerprint = fingerprint
+        self._on_ready = on_ready
         self._loop.call_soon_threadsafe(self._start_beat)
 
     def report(self, progress: Progress) -> None:
         self._progress = progress
 
     def warn(self, warning: str | None) -> None:
-        """Show a warning with the progress until the next checkpoint succeeds."""
+        """Show a warning with the progress until the next checkpoint succeeds, which is not tried at once."""
         self._warning = warning
+        if warning is not None:
+            self._tried_at = time.monotonic()
 
-    def idle(self) -> bool:
-        """True when the last generation offered is recorded: the time to write the next."""
+    def ready(self) -> bool:
+        """True when the last generation offered is recorded, and not just now: the time to write the next."""
         with self._lock:
-            return self._pointer is None
+            return self._pointer is None and time.monotonic() - self._tried_at >= RECORD_SECONDS
 
     def offer(self, pointer: Pointer) -> None:
         """Hand over a generation; one that was not recorded yet is superseded."""
@@ -112,9 +120,12 @@ class Recorder:
         if self._due is not None:
             self._loop.call_soon_threadsafe(self._due.set)
 
-    def finish(self, event: Event, **outcome: Any) -> bool:
-        """Write the end, the last checkpoint with it; waits out a database outage, bounded."""
-        return self._call(self._finish(event, outcome))
+    def finish(self, event: Event, last: Pointer | None = None, **outcome: Any) -> bool:
+        """Write the end, and in the same transaction the last checkpoint: `last`, or what was offered.
+
+        Waits out a database outage, bounded.
+        """
+        return self._call(self._finish(event, last, outcome))
 
     def close(self) -> None:
         self._call(self._shut())
@@ -183,7 +194,6 @@ class Recorder:
             try:
                 await asyncio.wait_for(self._due.wait(), HEARTBEAT_SECONDS)
                 self._due.clear()
-                await asyncio.sleep(0.1)  # at most ten checkpoint rows a second
             except TimeoutError:
                 continue
 
@@ -204,6 +214,8 @@ class Recorder:
             self.cancel_requested.set()
         if pointer is not None:
             self._recorded(pointer)
+        if self.ready():
+            self._on_ready()
 
     async def _save(self, tx: Any, pointer: Pointer) -> None:
         operation = self._claimed()
@@ -219,13 +231,17 @@ class Recorder:
 
     def _recorded(self, pointer: Pointer) -> None:
         with self._lock:
+            self._tried_at = time.monotonic()
             if self._pointer is pointer:
                 self._pointer = None
         if pointer.artifacts is not None:  # only now is the older generation of no more use
             delete_older(self._artifacts, self._claimed().operation_id, pointer.artifacts)
 
-    async def _finish(self, event: Event, outcome: Mapping[str, Any]) -> bool:
+    async def _finish(self, event: Event, last: Pointer | None, outcome: Mapping[str, Any]) -> bool:
         await self._end_beat()
+        if last is not None:
+            with self._lock:
+                self._pointer = last
         deadline = self._loop.time() + OUTAGE_SECONDS
         while True:
             try:
@@ -248,6 +264,8 @@ class Recorder:
                 await tx.checkpoints.delete(operation.operation_id)
         if done and event is Event.COMPLETE:
             delete_all(self._artifacts, operation.operation_id)
+        elif done and pointer is not None:
+            self._recorded(pointer)
         return done
 
     def _shown(self) -> Progress:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ktrdr.checkpointing.artifacts import write_generation
-from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
+from ktrdr.checkpointing.schemas import CheckpointType, StoredCheckpoint
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import KtrdrError, StepFailed
 from ktrdr.domain.operations import CANCELLED, GRACEFUL_SHUTDOWN, Event, Operation, Progress
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.recorder import Pointer, Recorder, verified
+from ktrdr.workers.recorder import Recorder, verified
+from ktrdr.workers.writer import CheckpointWriter, Files, Kept
 
 log = logging.getLogger(__name__)
 LOG_TAIL_CHARACTERS = 2000
@@ -38,8 +38,13 @@ class Run(Protocol):
     def catalog(self) -> Catalog: ...
     def report(self, progress: Progress) -> None: ...
     def should_stop(self) -> bool: ...
-    def checkpoint_due(self) -> bool: ...
-    def save(self, files: Mapping[str, bytes], state: Mapping[str, Any]) -> None: ...
+
+    def keep(self, state: Mapping[str, Any], files: Files | None = None, *, due: bool) -> None:
+        """Hand over a state to go on from, and `files`, which makes its files in another thread.
+
+        It is written when it is due, and when the attempt ends early it is the last one to be written,
+        whatever ends it. So a job keeps the state after every step, then asks `should_stop`.
+        """
 
 
 Job = Callable[[Run], Mapping[str, Any] | None]  # None: stopped where should_stop said so
@@ -52,6 +57,7 @@ class _Run:
     artifacts: Path
     catalog: Catalog
     recorder: Recorder
+    writer: CheckpointWriter
     terminated: threading.Event
 
     def report(self, progress: Progress) -> None:
@@ -64,30 +70,8 @@ class _Run:
             or self.recorder.fenced.is_set()
         )
 
-    def checkpoint_due(self) -> bool:
-        return self.recorder.idle() or self.should_stop()
-
-    def save(self, files: Mapping[str, bytes], state: Mapping[str, Any]) -> None:
-        if self.recorder.fenced.is_set():
-            return
-        try:
-            manifest = self._write(files)
-        except OSError as error:  # a full disk must not end the run; the previous checkpoint stays good
-            log.warning("the checkpoint was not written: %s", error)
-            self.recorder.warn(f"checkpoint not written: {error.strerror}")
-            return
-        self.recorder.warn(None)
-        self.recorder.offer(Pointer(self._kind(), state, manifest))
-
-    def _write(self, files: Mapping[str, bytes]) -> Manifest | None:
-        return write_generation(self.artifacts, self.operation.operation_id, files) if files else None
-
-    def _kind(self) -> CheckpointType:
-        if self.recorder.cancel_requested.is_set():  # first: a cancel may be followed by a signal
-            return CheckpointType.CANCELLATION
-        if self.terminated.is_set():
-            return CheckpointType.SHUTDOWN
-        return CheckpointType.PERIODIC
+    def keep(self, state: Mapping[str, Any], files: Files | None = None, *, due: bool) -> None:
+        self.writer.keep(Kept(state, files), due=due)
 
 
 def run_operation(
@@ -110,10 +94,14 @@ def run_operation(
         if claimed is None:
             log.warning("%s is not PENDING in this database: another has it, or it has ended", operation_id)
             return 3
-        run = _Run(claimed.operation, claimed.checkpoint, artifacts, catalog, recorder, terminated)
+        writer = CheckpointWriter(recorder, artifacts, operation_id)
+        run = _Run(claimed.operation, claimed.checkpoint, artifacts, catalog, recorder, writer, terminated)
         kept = "no checkpoint" if claimed.checkpoint is None else f"checkpoint {claimed.checkpoint.sequence}"
         log.info("%s: attempt %d begins as %s, %s", operation_id, run.operation.attempt, executor_ref, kept)
-        status = _execute(run, job_of)
+        try:
+            status = _execute(run, job_of)
+        finally:
+            writer.close()
         log.info("%s: attempt %d ends with status %d", operation_id, run.operation.attempt, status)
         return status
     finally:
@@ -123,9 +111,8 @@ def run_operation(
 def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
     request = run.operation.request
     try:
-        run.recorder.begin(
-            fingerprint_of(run.catalog, str(request["dataset"]), request["strategy_config"], {})
-        )
+        fingerprint = fingerprint_of(run.catalog, str(request["dataset"]), request["strategy_config"], {})
+        run.recorder.begin(fingerprint, run.writer.wake)
         if run.checkpoint is not None:
             verified(run.checkpoint, run.artifacts)
         result = job_of(run.operation)(run)
@@ -133,16 +120,28 @@ def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
         log.exception("%s failed", run.operation.operation_id)
         code, message = _explained(error)
         details = {"exit_status": 1, "log": traceback.format_exc()[-LOG_TAIL_CHARACTERS:]}
-        run.recorder.finish(Event.FAIL, error_code=code, error_message=message, error_details=details)
+        last = run.writer.flush(CheckpointType.FAILURE)
+        run.recorder.finish(Event.FAIL, last, error_code=code, error_message=message, error_details=details)
         return 1
     if run.recorder.fenced.is_set():
         log.warning("%s is owned by another attempt; nothing written", run.operation.operation_id)
         return 3
     if result is None:
-        message = CANCELLED if run.recorder.cancel_requested.is_set() else GRACEFUL_SHUTDOWN
-        run.recorder.finish(Event.CANCEL, error_message=message)
+        _leave(run)
         return 0
+    run.writer.close()  # a generation that is still in the writing would outlive those that COMPLETED deletes
     return 0 if run.recorder.finish(Event.COMPLETE, result=result) else 3
+
+
+def _leave(run: _Run) -> None:
+    """Save what there is and end as CANCELLED."""
+    kind, message = CheckpointType.SHUTDOWN, GRACEFUL_SHUTDOWN
+    if run.recorder.cancel_requested.is_set():  # it counts also when a signal followed it
+        kind, message = CheckpointType.CANCELLATION, CANCELLED
+    last = run.writer.flush(kind)
+    if last is None:
+        message = message.replace("checkpoint saved", "its last checkpoint could not be written")
+    run.recorder.finish(Event.CANCEL, last, error_message=message)
 
 
 def _explained(error: Exception) -> tuple[str, str]:

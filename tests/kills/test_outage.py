@@ -20,6 +20,7 @@ from tests.integration.conftest import BackendFactory
 from tests.integration.strategies import OPEN_GATES, SMALL
 from tests.integration.trainings import await_completed, begun, is_gone, lasting, worker_of
 from tests.kills.server import Server
+from tests.markets import daily
 
 OUTAGE_SECONDS = 60.0
 NETWORKS = 3
@@ -35,7 +36,9 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def longer_than_the_outage() -> dict[str, Any]:
     """A strategy whose epochs last for about 90 s on this machine: those of a short one are timed."""
-    problem = build_problem(load_development(Catalog(None), "nasdaq"), parse_strategy(lasting(20)), seed=1)
+    problem = build_problem(
+        daily(load_development(Catalog(None), "nasdaq")), parse_strategy(lasting(20)), seed=1
+    )
     asked = time.perf_counter()
     train(problem, None, lambda *_: True)
     an_epoch = (time.perf_counter() - asked) / problem.total_epochs

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from ktrdr.agents.agent_service import AgentService, Trigger
 from ktrdr.api.schemas import Envelope, SessionData, StatusData, Triggered, TriggerRequest
+from ktrdr.domain.strategy_files import strategy_of
 
 
 def router(service: AgentService) -> APIRouter:
@@ -16,8 +18,12 @@ def router(service: AgentService) -> APIRouter:
     @routes.post("/trigger", status_code=202)
     async def trigger(body: TriggerRequest) -> Envelope[Triggered]:
         """Start a research session."""
+        strategy = body.strategy
+        if body.strategy_text is not None:
+            read = await asyncio.to_thread(strategy_of, None, body.strategy_text)
+            strategy = read.to_config()
         session = await service.trigger(
-            Trigger(body.trigger_reason, body.seed, body.dataset, body.strategy, body.brief)
+            Trigger(body.trigger_reason, body.seed, body.dataset, strategy, body.brief)
         )
         return Envelope(data=Triggered(operation_id=session.operation_id, session_id=session.session_id))
 

@@ -7,13 +7,15 @@ import uuid
 
 from fastapi import APIRouter
 
-from ktrdr.api.schemas import Envelope, OperationData, StartBacktest, StartTraining
+from ktrdr.api.job_schemas import StartBacktest, StartTraining
+from ktrdr.api.schemas import Envelope, OperationData
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import NewOperation, OperationType, Status
-from ktrdr.domain.strategies import parse_strategy
+from ktrdr.domain.strategies import backtest_obstacle, parse_strategy
+from ktrdr.domain.strategy_files import strategy_of
 
 
 def router(service: OperationsService, catalog: Catalog) -> APIRouter:
@@ -22,12 +24,13 @@ def router(service: OperationsService, catalog: Catalog) -> APIRouter:
     @routes.post("/training/start", status_code=202)
     async def start_training(body: StartTraining) -> Envelope[OperationData]:
         """Train a strategy on the development segment of its data set."""
-        strategy = parse_strategy(body.strategy)
+        strategy = await asyncio.to_thread(strategy_of, body.strategy, body.strategy_text)
         spec = await asyncio.to_thread(catalog.dataset_for, strategy, body.dataset)
         request = {
             "dataset": spec.key,
             "strategy_config": strategy.to_config(),
             "seed": body.seed,
+            **({} if body.device is None else {"device": body.device}),
         }
         new = NewOperation(
             f"training_{uuid.uuid4().hex[:12]}",
@@ -47,6 +50,9 @@ def router(service: OperationsService, catalog: Catalog) -> APIRouter:
                 f"'{body.training_operation_id}' is not a completed training (it is "
                 f"{training.operation_type}, {training.status}). Wait for it, or name another."
             )
+        obstacle = backtest_obstacle(parse_strategy(training.request["strategy_config"]))
+        if obstacle is not None:
+            raise InvalidInput(obstacle)
         request = {
             "dataset": training.request["dataset"],
             "strategy_config": training.request["strategy_config"],

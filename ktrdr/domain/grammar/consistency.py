@@ -12,7 +12,7 @@ from ktrdr.domain.grammar.faults import Fault, fault, unknown
 from ktrdr.domain.grammar.indicators import CATALOGUE, definition_faults, kind_of, shown
 from ktrdr.domain.grammar.parts import Timeframe
 from ktrdr.domain.grammar.shapes import is_number, membership_faults
-from ktrdr.domain.labels import CLASSES
+from ktrdr.domain.labels import CLASSES, DEFAULT_CLASSES, SHORTEST_VOL_SPAN
 
 TIMEFRAMES: tuple[str, ...] = get_args(Timeframe)
 # Which keys go with which value of another key: (mapping, key, what it is when left out, value → keys).
@@ -206,11 +206,17 @@ def _training(training: Mapping[str, Any], decisions: Mapping[str, Any]) -> Iter
         message = f"{loss} is not a loss for {output}; allowed: {', '.join(LOSSES[output])}"
         yield fault("training.loss", message, loss) | {"allowed": list(LOSSES[output])}
     yield from _classes(training, decisions, output)
+    yield from _barriers(as_mapping(training.get("labels")))
     split = training.get("data_split")
     if split is not None and training.get("walk_forward") is not None:
         yield fault("training.walk_forward", "data_split and walk_forward both split the rows; keep one")
     if split is not None and training.get("validation_split") is not None:
         yield fault("training.validation_split", "data_split says it already; keep one of them")
+    if isinstance(split, Mapping) and split.get("validation") in (0, 0.0):
+        if as_mapping(training.get("early_stopping", {"enabled": False})).get("enabled", True):
+            yield fault("training.early_stopping", "it watches validation rows, and data_split leaves none")
+        if as_mapping(training.get("lr_scheduler")).get("type") == "plateau":
+            yield fault("training.lr_scheduler", "plateau watches validation rows; data_split leaves none")
     shares = [as_mapping(split).get(name, 0.0) for name in ("train", "validation", "test")]
     if isinstance(split, Mapping) and all(is_number(one) for one in shares):
         total = sum(float(one) for one in shares)
@@ -232,9 +238,16 @@ def _classes(training: Mapping[str, Any], decisions: Mapping[str, Any], output: 
     if isinstance(count, int) and count not in CLASSES[source]:
         allowed = ", ".join(str(one) for one in sorted(CLASSES[source]))
         yield fault("decisions.num_classes", f"labels of {source} have {allowed} classes", count)
-    wanted = count or CLASSES[source][0]
+    wanted = count or DEFAULT_CLASSES[source]
     if isinstance(weights, list | tuple) and len(weights) != wanted:
         yield fault("training.class_weights", f"{wanted} classes take {wanted} weights, not {len(weights)}")
+
+
+def _barriers(labels: Mapping[str, Any]) -> Iterator[Fault]:
+    method, span = labels.get("vol_method", "ewm"), labels.get("vol_span", labels.get("atr_period"))
+    shortest = SHORTEST_VOL_SPAN.get(method, 1) if isinstance(method, str) else 1
+    if isinstance(span, int) and span < shortest:
+        yield fault("training.labels.vol_span", f"{method} needs at least {shortest} bars", span)
 
 
 def _at(config: Mapping[str, Any], path: str) -> Any:

@@ -12,8 +12,8 @@ Catalogue = Mapping[str, tuple[Parameters, tuple[str, ...]]]
 
 VALUE = ("value",)
 BANDS = ("upper", "middle", "lower")
-# Computed today. The first output is the one without a dot.
-INDICATORS: Catalogue = {
+# The first output is the one without a dot.
+CATALOGUE: Catalogue = {
     "rsi": ({"period": 14}, VALUE),
     "roc": ({"period": 10}, VALUE),
     "adx": ({"period": 14}, VALUE),
@@ -26,9 +26,6 @@ INDICATORS: Catalogue = {
     "macd": ({"fast_period": 12, "slow_period": 26, "signal_period": 9}, ("line", "signal", "histogram")),
     "stochastic": ({"k_period": 14, "d_period": 3, "smooth_k": 3}, ("k", "d")),
     "bollinger": ({"period": 20, "multiplier": 2.0}, BANDS),
-}
-CATALOGUE: Catalogue = {
-    **INDICATORS,
     "bollingerbandwidth": ({"period": 20, "multiplier": 2.0}, VALUE),
     "squeezeintensity": ({"period": 20}, VALUE),
     "obv": ({}, VALUE),
@@ -50,6 +47,30 @@ CATALOGUE: Catalogue = {
     "fishertransform": ({"period": 10}, ("value", "signal")),
     "distancefromma": ({"period": 20}, VALUE),
 }
+INDICATORS = CATALOGUE  # every one of them is computed
+# What is read whatever the source says: by definition these have no single series to choose.
+READS_BARS: Mapping[str, str] = {
+    "adx": "high, low and close",
+    "cci": "high, low and close",
+    "williamsr": "high, low and close",
+    "mfi": "high, low, close and volume",
+    "atr": "high, low and close",
+    "stochastic": "high, low and close",
+    "squeezeintensity": "high, low and close",
+    "obv": "close and volume",
+    "aroon": "high and low",
+    "donchian": "high and low",
+    "keltner": "high, low and close",
+    "supertrend": "high, low and close",
+    "ichimoku": "high and low",
+    "vwap": "high, low, close and volume",
+    "cmf": "high, low, close and volume",
+    "parabolicsar": "high and low",
+    "volumeratio": "volume",
+    "adline": "high, low, close and volume",
+    "rvi": "open, high, low and close",
+    "fishertransform": "high and low",
+}
 TYPE_ALIASES = {
     "bollingerbands": "bollinger",
     "bbands": "bollinger",
@@ -60,7 +81,15 @@ TYPE_ALIASES = {
     "ad": "adline",
 }
 ALIASES = {"fast": "fast_period", "slow": "slow_period", "signal": "signal_period"}
-SHORTEST: Parameters = {"period": 2, "fast_period": 2, "slow_period": 2}  # what TA-Lib takes; else 1
+# What TA-Lib takes; else 1.
+SHORTEST: Parameters = {
+    "period": 2,
+    "fast_period": 2,
+    "slow_period": 2,
+    "tenkan_period": 2,
+    "kijun_period": 2,
+    "senkou_period": 2,
+}
 FROM_ONE = ("roc", "atr", "momentum")  # a period of 1 is meaningful here
 SOURCES = ("close", "open", "high", "low", "volume", "hl2", "hlc3", "ohlc4")
 KEYS = ("type", "source", "data_source", "parameters")
@@ -106,6 +135,10 @@ def definition_faults(path: str, definition: Any) -> Iterator[Fault]:
         yield fault(f"{path}.type", message, found) | choices(kind, CATALOGUE)
         return
     yield from _series_faults(path, definition)
+    source = definition.get("source", "close")
+    if kind in READS_BARS and source in SOURCES and source != "close":
+        message = f"{kind} reads {READS_BARS[kind]}; a source is for indicators that read one series"
+        yield fault(f"{path}.source", message, source) | {"allowed": ["close"]}
     for place, name, number in _written(path, definition):
         for message in parameter_faults(kind, name, number):
             extra = {} if name in CATALOGUE[kind][0] else choices(name, CATALOGUE[kind][0])

@@ -14,7 +14,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ktrdr.domain.grammar.indicators import CATALOGUE, definition_faults, kind_of, parameters_of
 from ktrdr.domain.grammar.shapes import membership_faults, points_of
-from ktrdr.domain.labels import CLASSES
+from ktrdr.domain.labels import DEFAULT_CLASSES
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9_ -]*$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
@@ -243,7 +243,7 @@ class Labels(Part):
         else:
             defaults = dict(LABELS.get(source, {})) if isinstance(source, str) else {}
         if ATR_NAMES & value.keys():  # the names that count in ATRs
-            defaults["vol_method"] = "atr"
+            defaults |= {"vol_method": "atr", "vol_span": 14}
         aliases = {"pt_multiplier": "profit_target_atr", "sl_multiplier": "stop_loss_atr"}
         aliases |= {"max_holding_period": "max_holding_bars", "vol_span": "atr_period"}
         wanted = {key: one for key, one in defaults.items() if aliases.get(key) not in value}
@@ -346,8 +346,8 @@ class Strategy(Part):
         source = labels.get("source", "forward_return") if isinstance(labels, Mapping) else ""
         if decisions.get("output_format", "classification") == "regression":
             training = {"loss": "huber", **_given(training)}
-        elif isinstance(source, str) and source in CLASSES:
-            decisions = {"num_classes": CLASSES[source][0], **_given(decisions)}
+        elif isinstance(source, str) and source in DEFAULT_CLASSES:
+            decisions = {"num_classes": DEFAULT_CLASSES[source], **_given(decisions)}
             training = {"loss": "cross_entropy", **_given(training)}
         return {**value, "decisions": decisions, "training": training}
 

@@ -12,12 +12,13 @@ from ktrdr.backtesting.portfolio import Costs, SimulationState
 from ktrdr.backtesting.significance import exam
 from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
-from ktrdr.data.bars import Bars
-from ktrdr.data.loading import load_development, load_with_holdout
+from ktrdr.data.bars import Bars, development_bars
+from ktrdr.data.loading import load_market
+from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
-from ktrdr.domain.strategies import Strategy, parse_strategy
+from ktrdr.domain.strategies import Strategy, backtest_obstacle, parse_strategy
 from ktrdr.training.signals import holdout_targets, validation_targets
 from ktrdr.workers.jobs.files import unpack
 from ktrdr.workers.runner import Run
@@ -30,6 +31,8 @@ def run(run: Run) -> Mapping[str, Any] | None:
     """Simulate the segment to its end, or to the bar at which the run should stop (None)."""
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
+    if (obstacle := backtest_obstacle(strategy)) is not None:
+        raise StepFailed("NOT_BACKTESTED_YET", obstacle)
     bars, targets, first, last = _signals(run, strategy, Segment(request["segment"]))
     costs = Costs(strategy.decisions.cost_model.round_trip_cost)
     state = _start(run, first)
@@ -37,11 +40,12 @@ def run(run: Run) -> Mapping[str, Any] | None:
     while state.bar < last:
         state = advance(bars, targets, first, last, costs, state, CHUNK_BARS)
         run.report(_progress(state, first, last))
-        if run.should_stop() or (time.monotonic() - saved > CHECKPOINT_SECONDS and run.checkpoint_due()):
+        stopping = run.should_stop()
+        if stopping or time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
             kept = BacktestCheckpointState(bar=state.bar, first=first, last=last, simulation=state.to_json())
-            run.save({}, kept.to_json())
-        if run.should_stop():
+            run.keep(kept.to_json(), due=True)
+        if stopping:
             return None
     return _result(bars, targets, last, costs, state, request.get("level"))
 
@@ -51,12 +55,12 @@ def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any,
     tensors, manifest = unpack(
         read_generation(run.artifacts, Manifest.from_json(run.operation.request["model"]))
     )
-    dataset = str(run.operation.request["dataset"])
+    market = load_market(run.catalog, strategy, with_holdout=segment is Segment.HOLDOUT)
+    bars = market.bars(strategy.training_data.symbols.all[0], market.base)
     if segment is Segment.HOLDOUT:
-        bars, first = load_with_holdout(run.catalog, dataset)
-        return bars, holdout_targets(tensors, manifest, bars, strategy, first), first, len(bars.close)
-    bars = load_development(run.catalog, dataset)
-    targets, first, last = validation_targets(tensors, manifest, bars, strategy)
+        first = development_bars(bars, run.catalog.dataset_of(strategy))
+        return bars, holdout_targets(tensors, manifest, market, strategy, first), first, len(bars)
+    targets, first, last = validation_targets(tensors, manifest, market, strategy)
     return bars, targets, first, last
 
 

@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 class TwoPrices:
     open: Floats
     close: Floats
+    per_year: float = 252.0
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ OPERATION = {
     "error_details": None,
     "queue_position": None,
     "progress": PROGRESS,
+    "result": None,
     "checkpoint": CHECKPOINT,
     "resumable": True,
     "created_at": None,

@@ -31,3 +31,12 @@ def test_a_bar_is_closed_from_its_very_close_on() -> None:
     one = np.ones(1)
     bar = Bars(np.array([7200]), one, one, one, one, one)
     assert [closed_by(bar, 3600, moment) for moment in (10_799, 10_800)] == [0, 1]
+
+
+def test_a_year_has_as_many_bars_as_their_times_say() -> None:
+    """252 trading days of the built-in data, 8766 hours without a closing, trading days of a lone bar."""
+    assert load_development(Catalog(None), "nasdaq").per_year == 252.0
+    hours = np.arange(3000) * TIMEFRAME_SECONDS["1h"]
+    flat = np.ones(3000)
+    assert Bars(hours, flat, flat, flat, flat, flat).per_year == 8766.0
+    assert Bars(hours, flat, flat, flat, flat, flat).until(1).per_year == 252.0

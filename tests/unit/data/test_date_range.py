@@ -18,6 +18,7 @@ from ktrdr.training.loop import train
 from ktrdr.training.problem import build_problem
 from ktrdr.training.signals import validation_targets
 from tests.integration.strategies import SMALL
+from tests.markets import daily
 
 
 def within(start: date, end: date, **training: Any) -> Strategy:
@@ -30,28 +31,27 @@ def within(start: date, end: date, **training: Any) -> Strategy:
 def test_nothing_outside_the_range_is_learnt_from_or_predicted() -> None:
     bars, start, end = load_development(Catalog(None), "nasdaq"), date(2003, 1, 2), date(2006, 12, 29)
     strategy = within(start, end, epochs=1)
-    problem = build_problem(bars, strategy, seed=1)
+    problem = build_problem(daily(bars), strategy, seed=1)
     first = int(np.flatnonzero(bars.time >= midnight(start))[0])
     last = int(np.flatnonzero(bars.time <= midnight(end))[-1])
-    assert problem.folds[0].first == first + SMALL["training_data"]["history_required"]
-    assert problem.folds[-1].block_last == len(problem.forward) == last + 1
-    assert np.isnan(problem.forward[-5:]).all(), "a label would see past the range"
+    (series,) = problem.series
+    assert problem.folds[0].train[0][0] == first + SMALL["training_data"]["history_required"]
+    assert series.end == len(series.score) == last + 1
+    assert np.isnan(series.score[-5:]).all(), "a label would see past the range"
     trained = train(problem, None, lambda *_: True)
     assert trained is not None
-    targets, from_bar, to_bar = validation_targets(trained.tensors, trained.manifest, bars, strategy)
-    assert (from_bar, to_bar) == (problem.folds[0].block_first, last + 1)
+    targets, from_bar, to_bar = validation_targets(trained.tensors, trained.manifest, daily(bars), strategy)
+    assert (from_bar, to_bar) == (problem.folds[0].block[0][0], last + 1)
     assert not targets[:from_bar].any()
     assert not targets[to_bar:].any()
 
 
 def test_the_range_of_all_development_changes_nothing() -> None:
     bars = load_development(Catalog(None), "nasdaq")
-    whole = build_problem(bars, parse_strategy(SMALL), seed=1)
-    ranged = build_problem(bars, within(NASDAQ.start, NASDAQ.development_end), seed=1)
+    whole = build_problem(daily(bars), parse_strategy(SMALL), seed=1)
+    ranged = build_problem(daily(bars), within(NASDAQ.start, NASDAQ.development_end), seed=1)
     assert [one.scaler.to_json() for one in ranged.folds] == [one.scaler.to_json() for one in whole.folds]
-    assert [(one.first, one.block_last) for one in ranged.folds] == [
-        (one.first, one.block_last) for one in whole.folds
-    ]
+    assert [(one.train, one.block) for one in ranged.folds] == [(one.train, one.block) for one in whole.folds]
 
 
 @pytest.mark.parametrize(("start", "end"), [((2014, 1, 1), (2018, 12, 31)), ((2005, 1, 3), (2005, 2, 1))])
@@ -59,5 +59,5 @@ def test_a_range_with_too_few_bars_says_so(start: Any, end: Any) -> None:
     """The holdout's own dates hold no development bar at all."""
     strategy = within(date(*start), date(*end))
     with pytest.raises(StepFailed, match="widen the date_range") as refused:
-        build_problem(load_development(Catalog(None), "nasdaq"), strategy, seed=1)
+        build_problem(daily(load_development(Catalog(None), "nasdaq")), strategy, seed=1)
     assert refused.value.step_code == "NOT_ENOUGH_DATA"

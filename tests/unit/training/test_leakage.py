@@ -14,11 +14,12 @@ from ktrdr.data.catalog import Catalog
 from ktrdr.data.loading import load_development, load_with_holdout
 from ktrdr.domain.market import TIMEFRAME_SECONDS
 from ktrdr.domain.strategies import parse_strategy
-from ktrdr.training.loop import load_fit, train
-from ktrdr.training.model import predict
+from ktrdr.training.loop import train
+from ktrdr.training.model import load_network, predict
 from ktrdr.training.problem import build_problem
 from ktrdr.training.signals import holdout_targets, validation_targets
 from tests.integration.strategies import SMALL
+from tests.markets import daily
 
 CHANCE = 1 / 3
 
@@ -39,7 +40,7 @@ def test_a_random_walk_teaches_nothing(seed: int) -> None:
     """About 1,500 out-of-fold rows; labels overlap by five, so three standard errors are 0.08."""
     config: dict[str, Any] = copy.deepcopy(SMALL)
     config["training"] |= {"epochs": 30, "ensemble": 1}
-    problem = build_problem(random_walk(seed, 3000), parse_strategy(config), seed=seed)
+    problem = build_problem(daily(random_walk(seed, 3000)), parse_strategy(config), seed=seed)
     trained = train(problem, None, lambda *_: True)
     assert trained is not None
     assert abs(trained.metrics["balanced_accuracy"] - CHANCE) < 0.08
@@ -51,7 +52,7 @@ def small_run() -> tuple[Any, Any, Any]:
     config["training"] |= {"epochs": 4, "ensemble": 2}
     config["decisions"]["confidence_threshold"] = 0.0
     strategy = parse_strategy(config)
-    problem = build_problem(load_development(Catalog(None), "nasdaq"), strategy, seed=3)
+    problem = build_problem(daily(load_development(Catalog(None), "nasdaq")), strategy, seed=3)
     trained = train(problem, None, lambda *_: True)
     assert trained is not None
     return strategy, problem, trained
@@ -60,21 +61,20 @@ def small_run() -> tuple[Any, Any, Any]:
 def test_each_block_is_predicted_by_its_own_folds_networks() -> None:
     strategy, problem, trained = small_run()
     targets, _, _ = validation_targets(
-        trained.tensors, trained.manifest, load_development(Catalog(None), "nasdaq"), strategy
+        trained.tensors, trained.manifest, daily(load_development(Catalog(None), "nasdaq")), strategy
     )
-    inputs = len(problem.features.names)
     for number, fold in enumerate(problem.folds[:-1]):
-        rows = problem.inputs(fold, fold.block_first, fold.block_last)
+        rows, ((first, last),) = problem.samples(fold, fold.block), fold.block
         networks = [index for index, fit in enumerate(problem.fits) if fit.fold == number]
         assert len(networks) == 2
         odds = torch.stack(
             [
-                predict(load_fit(inputs, trained.tensors, index, strategy.model.architecture), rows)
+                predict(load_network(trained.tensors, index, strategy), rows, classes=True)
                 for index in networks
             ]
         ).mean(dim=0)
         expected = (odds.argmax(dim=1) - 1).numpy()
-        np.testing.assert_array_equal(targets[fold.block_first : fold.block_last], expected)
+        np.testing.assert_array_equal(targets[first:last], expected)
 
 
 def test_a_target_is_decided_by_the_bars_up_to_its_own() -> None:
@@ -85,8 +85,8 @@ def test_a_target_is_decided_by_the_bars_up_to_its_own() -> None:
     other = whole.until(len(whole))
     for column in (other.open, other.high, other.low, other.close):
         column[t + 1 :] *= np.linspace(2.0, 0.2, len(whole) - t - 1)
-    before = holdout_targets(trained.tensors, trained.manifest, whole, strategy, first)
-    after = holdout_targets(trained.tensors, trained.manifest, other, strategy, first)
+    before = holdout_targets(trained.tensors, trained.manifest, daily(whole), strategy, first)
+    after = holdout_targets(trained.tensors, trained.manifest, daily(other), strategy, first)
     np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
     assert (before[t + 1 :] != after[t + 1 :]).any()
     assert not before[:first].any()
@@ -95,8 +95,8 @@ def test_a_target_is_decided_by_the_bars_up_to_its_own() -> None:
 def test_the_manifest_says_what_was_trained_on() -> None:
     _, problem, trained = small_run()
     for fold, said in zip(problem.folds, trained.manifest["folds"], strict=True):
-        assert (said["train_first"], said["train_end"]) == (fold.first, fold.train_end)
-        assert said["train_end"] + 5 == said["first"]
+        assert said["train"] == [list(fold.train[0])]
+        assert said["train"][0][1] + 5 == said["block"][0][0]
     assert len(trained.metrics["fold_balanced_accuracy"]) == len(problem.folds) - 1
     assert {str(one.dtype) for one in trained.tensors.values()} == {"torch.float32"}
     assert trained.manifest["dtype"] == "float32"
