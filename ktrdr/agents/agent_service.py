@@ -6,6 +6,7 @@ picks it up at its checkpoint once it is PENDING again.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
@@ -79,7 +80,8 @@ class AgentService:
         given = None if trigger.strategy is None else parse_strategy(trigger.strategy)
         if given is not None and (obstacle := backtest_obstacle(given)) is not None:
             raise InvalidInput(obstacle)
-        dataset = self._catalog.dataset_for(given, trigger.dataset).key
+        spec = await asyncio.to_thread(self._catalog.dataset_for, given, trigger.dataset)
+        dataset = spec.key
         strategy = None if given is None else given.to_config()
         operation_id = f"research_{uuid.uuid4().hex[:12]}"
         seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed

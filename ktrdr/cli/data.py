@@ -41,12 +41,12 @@ def list_datasets(json: Json = False) -> None:
             one["timeframe"],
             "-" if one["bars"] is None else f"{one['bars']:,}",
             one["start"],
-            one["development_end"],
+            one["holdout_start"],
             one["end"],
         )
         for one in found
     )
-    columns = ("KEY", "SYMBOL", "TIMEFRAME", "BARS", "FROM", "DEVELOPMENT TO", "HOLDOUT TO")
+    columns = ("KEY", "SYMBOL", "AT", "BARS", "FROM", "HOLDOUT", "TO")
     table(columns, rows, empty="No data sets.")
 
 

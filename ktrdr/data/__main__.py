@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ MEMORY_BYTES = 4 * 2**30
 
 def main() -> int:
     """Answer one job; a refusal is an answer too."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    _bound_memory()
     os.umask(0o077)
     job, root = sys.argv[1:3]
     try:
@@ -32,6 +33,13 @@ def main() -> int:
         said = {"error": {"code": DataProcessFailed.code, "message": message, "details": {}}}
     print(json.dumps(said, allow_nan=False))
     return 0
+
+
+def _bound_memory() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    with suppress(ValueError):  # macOS takes no limit on address space
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _run(job: str, catalog: Catalog, request: Mapping[str, Any]) -> dict[str, Any]:

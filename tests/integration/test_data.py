@@ -112,13 +112,14 @@ def test_a_session_designs_for_an_imported_data_set(one: Backend) -> None:
     assert config["training_data"]["date_range"]["end"] == data["development_end"]
 
 
-def test_two_symbols_at_two_timeframes_are_loaded(one: Backend) -> None:
+def test_two_symbols_at_two_timeframes_are_loaded_and_learnt_from(one: Backend) -> None:
     """From what was imported over HTTP: the days are made of the hours, up to where development ends."""
     first = imported(one, "EUR/USD", as_csv(walk("1h", BARS)))
     imported(one, "^GSPC", as_csv(walk("1h", BARS, seed=2)))
     symbols = {"mode": "multi_symbol", "list": ["EUR/USD", "^GSPC"]}
     frames = {"mode": "multi_timeframe", "list": ["1h", "1d"], "base_timeframe": "1h"}
-    strategy = parse_strategy(on(symbols, frames))
+    config = on(symbols, frames, epochs=3)
+    strategy = parse_strategy(config)
     catalog = Catalog(one.home / "data")
     assert catalog.dataset_of(strategy).key == first["key"]
     market = load_market(catalog, strategy, with_holdout=False)
@@ -128,3 +129,5 @@ def test_two_symbols_at_two_timeframes_are_loaded(one: Backend) -> None:
         ("^GSPC", "1h"): 46 * 24,
         ("^GSPC", "1d"): 46,
     }
+    result = await_completed(one, started(one, config))["result"]
+    assert len(result["weights_sha256"]) == 64

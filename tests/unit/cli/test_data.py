@@ -49,14 +49,15 @@ FULL = ONE | {"checks": CHECKS}
 DONE = FULL | {"dropped_rows": 3, "dropped": {"high is below low": 3}, "notes": ["dates are read day first"]}
 
 
-def test_the_list_shows_where_development_ends(backend: Answers, ktrdr: Ktrdr) -> None:
+def test_the_list_shows_where_the_holdout_begins(backend: Answers, ktrdr: Ktrdr) -> None:
     built_in = ONE | {"key": "nasdaq", "bars": None}
     backend.give("GET /data", [built_in, ONE])
     status, out, _ = ktrdr("data", "list")
     assert status == 0
     assert "eurusd_1h" in out
     assert "1,200" in out
-    assert "2024-01-24" in out
+    assert "2024-01-25" in out
+    assert max(len(line) for line in out.splitlines()) <= 80
     assert json.loads(ktrdr("data", "list", "--json")[1]) == [built_in, ONE]
 
 
