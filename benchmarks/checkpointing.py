@@ -29,7 +29,7 @@ import numpy as np  # noqa: E402 - the threads are counted when it is imported
 from ktrdr.checkpointing.artifacts import write_generation  # noqa: E402
 from ktrdr.checkpointing.schemas import Manifest, TrainingCheckpointState  # noqa: E402
 from ktrdr.data.bars import Bars  # noqa: E402
-from ktrdr.data.market import Market
+from ktrdr.data.market import Market  # noqa: E402
 from ktrdr.domain.fingerprints import Fingerprint  # noqa: E402
 from ktrdr.domain.operations import Event, NewOperation, OperationType, Progress  # noqa: E402
 from ktrdr.domain.strategies import parse_strategy  # noqa: E402

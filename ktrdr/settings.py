@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     ray_token: SecretStr | None = Field(None, description="RAY_AUTH_TOKEN of the cluster, if it has one")
     ray_home: str | None = Field(None, description="the home as the cluster's nodes see it")
     ray_wait_seconds: float = Field(30.0, ge=0, description="how long an unreachable cluster is waited for")
+    max_import_bytes: int = Field(2**30, ge=1, description="the largest file that is imported")
     gate_min_balanced_accuracy: float = 0.335
     gate_min_sharpe: float = 0.0
     gate_max_drawdown: float = 0.6

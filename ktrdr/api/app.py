@@ -11,7 +11,17 @@ from ktrdr import __version__
 from ktrdr.api import errors
 from ktrdr.api.bootstrap import Backend
 from ktrdr.api.guard import Guard
-from ktrdr.api.routes import agent, checkpoints, following, health, history, jobs, operations, strategies
+from ktrdr.api.routes import (
+    agent,
+    checkpoints,
+    data,
+    following,
+    health,
+    history,
+    jobs,
+    operations,
+    strategies,
+)
 from ktrdr.api.schemas import Failure
 
 PREFIX = "/api/v1"
@@ -19,7 +29,9 @@ PREFIX = "/api/v1"
 
 def create_app(backend: Backend) -> ASGIApp:
     """Routes inside, the guard outside."""
-    refusals: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code in (404, 409, 422, 503)}
+    refusals: dict[int | str, dict[str, Any]] = {
+        code: {"model": Failure} for code in (404, 409, 413, 422, 503)
+    }
     app = FastAPI(title="ktrdr", version=__version__, lifespan=backend.lifespan, responses=refusals)
     errors.install(app)
     for router in (
@@ -30,9 +42,11 @@ def create_app(backend: Backend) -> ASGIApp:
         checkpoints.router(backend.checkpoints),
         jobs.router(backend.operations, backend.catalog),
         strategies.router(backend.strategies),
+        data.router(backend.data),
         health.router(backend.database),
     ):
         app.include_router(router, prefix=PREFIX)
     settings = backend.settings
     token = None if settings.token is None else settings.token.get_secret_value()
-    return Guard(app, hosts=[settings.host, *settings.allowed_hosts.split(",")], token=token)
+    hosts = [settings.host, *settings.allowed_hosts.split(",")]
+    return Guard(app, hosts=hosts, token=token, streams={f"{PREFIX}{data.IMPORT_PATH}"})

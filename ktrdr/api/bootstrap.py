@@ -14,6 +14,7 @@ from ktrdr.agents.agent_service import AgentService
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.checkpoints_service import CheckpointsService
+from ktrdr.api.services.data_service import DataService
 from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
@@ -72,6 +73,7 @@ class Backend:
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
         self.history = HistoryService(self.database, settings.artifacts)
         self.strategies = StrategiesService(settings.strategies)
+        self.data = DataService(self.catalog, max_bytes=settings.max_import_bytes)
 
     def wake(self) -> None:
         self.supervisor.wake()
@@ -84,6 +86,7 @@ class Backend:
         await self.lock.acquire()
         await self.reconciliation.reconcile()
         await self.dispatcher.reap()
+        self.data.sweep()
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:

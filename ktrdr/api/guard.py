@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,8 +30,12 @@ class Refusal(Exception):
 class Guard:
     """Checks Host, origin, token and body size before the application sees anything."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], token: str | None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str], token: str | None, streams: Collection[str] = ()
+    ) -> None:
+        """`streams` are paths that read a large body piece by piece and bound it themselves."""
         self._app = app
+        self._streams = frozenset(streams)
         self._hosts = LOOPBACK | {host.strip().lower() for host in hosts if host.strip()}
         self._token = token
 
@@ -44,7 +48,8 @@ class Guard:
         except Refusal as refusal:
             await _refuse(scope, send, refusal)
             return
-        await self._app(scope, _limited(receive), send)
+        streamed = scope["path"] in self._streams
+        await self._app(scope, receive if streamed else _limited(receive), send)
 
     def _check(self, scope: Scope) -> None:
         headers: dict[bytes, list[bytes]] = {}
@@ -54,7 +59,8 @@ class Guard:
         if scope.get("method", "WEBSOCKET") not in SAFE_METHODS:
             _check_origin(host, headers)
         length = headers.get(b"content-length", [b"0"])[0]
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        bounded = scope["path"] not in self._streams
+        if not length.isdigit() or (bounded and int(length) > MAX_BODY_BYTES):
             raise Refusal(413, "BODY_TOO_LARGE", f"A request has at most {MAX_BODY_BYTES} bytes.")
         if self._token is not None and scope["path"] not in OPEN_PATHS:
             given = headers.get(b"authorization", [b""])[0]

@@ -316,21 +316,34 @@ class SessionData(StatusData):
         )
 
 
+class ArtifactData(Wire):
+    """One file of a checkpoint."""
+
+    sha256: str
+    bytes: int
+
+
 class CheckpointData(CheckpointSummary):
     operation_id: str
     operation_status: str
     resumable: bool
     integrity: str
+    artifacts: dict[str, ArtifactData]
     state: dict[str, Any] | None
 
     @classmethod
     def full(cls, view: CheckpointView, *, with_state: bool) -> CheckpointData:
+        written = view.checkpoint.artifacts
         return cls(
             **CheckpointSummary.of(view.checkpoint).model_dump(),
             operation_id=view.checkpoint.operation_id,
             operation_status=view.operation.status.value,
             resumable=view.operation.status in RESUMABLE and view.corruption is None,
             integrity=view.corruption or "intact",
+            artifacts={
+                name: ArtifactData(sha256=one.sha256, bytes=one.bytes)
+                for name, one in (() if written is None else written.files.items())
+            },
             state=dict(view.checkpoint.state) if with_state else None,
         )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 
+TIMEOUT_SECONDS = 30.0
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
@@ -25,14 +26,22 @@ class Client:
         self.url = (url or _from_environment()).rstrip("/")
         token = os.environ.get("KTRDR_TOKEN")
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30.0)
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
 
     def get(self, path: str, **params: Any) -> Any:
         given = {name: value for name, value in params.items() if value is not None}
         return self._call("GET", path, params=given)
 
-    def post(self, path: str, body: Any = None, **params: Any) -> Any:
-        return self._call("POST", path, json=body, params=params)
+    def post(
+        self, path: str, body: Any = None, *, timeout: float | None = TIMEOUT_SECONDS, **params: Any
+    ) -> Any:
+        return self._call("POST", path, json=body, params=params, timeout=timeout)
+
+    def upload(self, path: str, file: BinaryIO, **params: Any) -> Any:
+        """A file as the body, in pieces; the answer may take as long as the backend reads it."""
+        given = {name: value for name, value in params.items() if value is not None}
+        headers = {"content-type": "application/octet-stream"}
+        return self._call("POST", path, content=file, params=given, headers=headers, timeout=None)
 
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path)

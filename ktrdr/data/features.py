@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ktrdr.data.bars import Bars
-from ktrdr.data.fuzzy import RAW, kind_of, shapes_of
+from ktrdr.data.fuzzy import RAW, kind_of, shapes_of, whole
 from ktrdr.data.indicators import outputs
 from ktrdr.data.inputs import Inputs, resolve
 from ktrdr.data.joining import last_closed
@@ -23,7 +22,7 @@ from ktrdr.domain.strategies import Strategy
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-BLOCK = 32_768  # rows; what is computed of a block stays in a core's cache
+BLOCK = 65_536  # rows: few enough for a core's cache, and enough to be worth a call
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,30 +76,18 @@ def readings(market: Market, symbol: str, strategy: Strategy) -> Readings:
     return Readings(values, tuple(one.name for one in inputs.readings))
 
 
-@overload
-def compute_features(market: Market, symbol: str, strategy: Strategy) -> FeatureMatrix: ...
-@overload
-def compute_features(market: Bars, symbol: Strategy) -> FeatureMatrix: ...
-def compute_features(
-    market: Market | Bars, symbol: str | Strategy, strategy: Strategy | None = None
-) -> FeatureMatrix:
+def compute_features(market: Market, symbol: str, strategy: Strategy) -> FeatureMatrix:
     """Every feature of every base bar of `symbol`, each from bars that had closed by that bar's close.
 
-    Memberships are those of the fixed layer, raw readings are not scaled yet. One series of bars with
-    its strategy stands for a market of one series.
+    Memberships are those of the fixed layer, bit for bit; raw readings are not scaled yet.
     """
-    if isinstance(symbol, Strategy):
-        strategy, symbol = symbol, symbol.training_data.symbols.all[0]
-    assert strategy is not None
-    if isinstance(market, Bars):
-        base = strategy.training_data.timeframes.base
-        market = Market(base, {(symbol, base): market})
     inputs = resolve(strategy)
-    rows = np.empty((len(inputs.features), len(market.bars(symbol, market.base))), dtype=np.float32)
+    bars = len(market.bars(symbol, market.base))
+    rows = np.empty((len(inputs.features), whole(bars)), dtype=np.float32)
     for number, column in _columns(market, symbol, strategy, inputs):
         _fill(rows, inputs, number, column)
     scaled = np.array([one.shape is None for one in inputs.features])
-    return FeatureMatrix(rows.T, tuple(one.name for one in inputs.features), scaled)
+    return FeatureMatrix(rows[:, :bars].T, tuple(one.name for one in inputs.features), scaled)
 
 
 def first_warm(matrix: FeatureMatrix, earliest: int) -> int:
@@ -129,21 +116,13 @@ def first_warm(matrix: FeatureMatrix, earliest: int) -> int:
     return first
 
 
-Rows = tuple[FeatureMatrix, int, int]
-
-
-@overload
-def fit_scaler(training: Sequence[Rows]) -> Scaler: ...
-@overload
-def fit_scaler(training: FeatureMatrix, first: int, last: int) -> Scaler: ...
-def fit_scaler(training: Sequence[Rows] | FeatureMatrix, first: int = 0, last: int = 0) -> Scaler:
+def fit_scaler(training: Sequence[tuple[FeatureMatrix, int, int]]) -> Scaler:
     """Mean and deviation over the training rows [first, last) of every symbol together, in double precision.
 
     A column that hardly differs from its mean in single precision is constant, and is not scaled.
     """
-    ranges = [(training, first, last)] if isinstance(training, FeatureMatrix) else training
-    scaled = ranges[0][0].scaled
-    rows = np.concatenate([matrix.values[begin:end][:, scaled] for matrix, begin, end in ranges])
+    scaled = training[0][0].scaled
+    rows = np.concatenate([matrix.values[begin:end][:, scaled] for matrix, begin, end in training])
     mean, deviation = np.zeros(len(scaled)), np.ones(len(scaled))
     means = rows.mean(axis=0, dtype=np.float64)
     deviations = rows.std(axis=0, dtype=np.float64)
@@ -153,19 +132,20 @@ def fit_scaler(training: Sequence[Rows] | FeatureMatrix, first: int = 0, last: i
 
 
 def _fill(rows: Singles, inputs: Inputs, number: int, column: Floats) -> None:
-    """The features that are made from one reading (n,), into their rows of (k, n)."""
-    source = torch.from_numpy(column)
-    block = torch.empty((1, BLOCK))
+    """The features that are made from one reading (n,), into their rows of (k, at least n)."""
+    block = np.zeros((1, min(BLOCK, whole(len(column)))), dtype=np.float32)
+    source = torch.from_numpy(block)
     for at in _stretches(inputs, number):
         if inputs.features[at[0]].shape is None:
-            rows[at[0]] = column
+            rows[at[0], : len(column)] = column
             continue
         shapes, into = shapes_of(inputs, at), torch.from_numpy(rows[at[0] : at[-1] + 1])
-        spare = torch.empty((len(at), BLOCK))
+        spare = torch.empty((len(at), block.shape[1]))
         for first in range(0, len(column), BLOCK):
-            size = min(BLOCK, len(column) - first)
-            block[0, :size].copy_(source[first : first + size])
-            shapes(block[:, :size], into[:, first : first + size], spare[:, :size])
+            values = column[first : first + BLOCK]
+            block[0, : len(values)] = values
+            size = whole(len(values))
+            shapes(source[:, :size], into[:, first : first + size], spare[:, :size])
 
 
 def _stretches(inputs: Inputs, number: int) -> Iterator[list[int]]:
@@ -177,9 +157,7 @@ def _stretches(inputs: Inputs, number: int) -> Iterator[list[int]]:
             yield from [[index] for index in at] if kind == RAW else [at]
 
 
-def _columns(
-    market: Market, symbol: str, strategy: Strategy, inputs: Inputs
-) -> Iterator[tuple[int, Floats]]:
+def _columns(market: Market, symbol: str, strategy: Strategy, inputs: Inputs) -> Iterator[tuple[int, Floats]]:
     """Each reading's index and values (n,), on the symbol's base bars. An indicator is computed once.
 
     Its outputs are let go before the next one is computed, which then finds memory that is in use already.

@@ -17,6 +17,7 @@ from ktrdr.domain.strategies import Membership
 Numbers = Sequence[float] | NDArray[np.float64]
 MODULES: dict[str, type[Shapes]] = {"flanks": Flanks, "gaussians": Gaussians, "sigmoids": Sigmoids}
 RAW = "raw"
+LANES = 64
 KINDS = {
     "triangular": "flanks",
     "trapezoidal": "flanks",
@@ -30,8 +31,8 @@ class FuzzyLayer(nn.Module):
 
     Fixed and learnable sets start with the same numbers, bit for bit. Timeframes of a fuzzy set share
     its parameters, as they do in the strategy's file. A raw reading is scaled by its mean and deviation,
-    each (k,) as fitted on training rows, and left as it is without them. The state dict holds what the
-    strategy does not say: the scaling, and what was learnt.
+    each (k,) as fitted on training rows; without them it is left as it is until a state is loaded. The
+    state dict holds what the strategy does not say: the scaling, and what was learnt.
 
     A reading that is NaN gives NaN, and such a row is not to be learnt from. A reading of ±inf gives the
     limit of its shape, and so does one too large to compute with: a sigmoid ends at 0 or 1, everything
@@ -62,23 +63,20 @@ class FuzzyLayer(nn.Module):
             self.register_buffer(f"{kind}_readings", rows, persistent=False)
         order = torch.tensor([index for at in self._kinds.values() for index in at])
         self.register_buffer("order", order.argsort(), persistent=False)
-        self._scales = RAW in self._kinds and mean is not None and deviation is not None
-        if mean is not None and deviation is not None and RAW in self._kinds:
-            self.register_buffer("mean", _column(mean, self._kinds[RAW]))
-            self.register_buffer("deviation", _column(deviation, self._kinds[RAW]))
+        if RAW in self._kinds:
+            self.register_buffer("mean", _column(mean, self._kinds[RAW], 0.0))
+            self.register_buffer("deviation", _column(deviation, self._kinds[RAW], 1.0))
 
     def forward(self, readings: torch.Tensor) -> torch.Tensor:
-        rows = readings.reshape(-1, readings.shape[-1]).t()
+        given = readings.reshape(-1, readings.shape[-1])
+        rows = nn.functional.pad(given, (0, 0, 0, whole(len(given)) - len(given))).t()
         parts = []
         for kind in self._kinds:
             part = rows.index_select(0, self.get_buffer(f"{kind}_readings"))
-            if kind != RAW:
-                part = self.get_submodule(kind)(part)
-            elif self._scales:
-                part = (part - self.mean) / self.deviation
-            parts.append(part)
+            scaled = (part - self.mean) / self.deviation if kind == RAW else self.get_submodule(kind)(part)
+            parts.append(scaled)
         features = torch.cat(parts).index_select(0, self.order)
-        return features.t().contiguous().reshape(*readings.shape[:-1], -1)
+        return features.t()[: len(given)].contiguous().reshape(*readings.shape[:-1], -1)
 
     def learned(self) -> dict[str, dict[str, Any]]:
         """By fuzzy set and label: its shape and parameters as they are now, in the grammar's words."""
@@ -97,6 +95,15 @@ class FuzzyLayer(nn.Module):
                 "parameters": parameters,
             }
         return sets
+
+
+def whole(count: int) -> int:
+    """`count` up to the next multiple of what a processor computes at a time.
+
+    PyTorch computes what is left over by another exp, whose last bit may differ: a degree would depend
+    on the place of its row among others.
+    """
+    return -(-count // LANES) * LANES
 
 
 def kind_of(inputs: Inputs, feature: Feature) -> str:
@@ -123,5 +130,6 @@ def _parameters(one: Membership) -> tuple[float, ...]:
     return (p[0], p[1], p[1], p[2]) if one.type == "triangular" else p
 
 
-def _column(values: Numbers, at: Sequence[int]) -> torch.Tensor:
-    return torch.tensor([float(values[index]) for index in at], dtype=torch.float32).unsqueeze(1)
+def _column(values: Numbers | None, at: Sequence[int], default: float) -> torch.Tensor:
+    chosen = [default if values is None else float(values[index]) for index in at]
+    return torch.tensor(chosen, dtype=torch.float32).unsqueeze(1)

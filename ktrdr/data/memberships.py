@@ -8,6 +8,7 @@ start times exp(offset): it stays positive, and a width of zero stays zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import nn
@@ -37,16 +38,14 @@ class Shapes(nn.Module):
         self.learnable = learnable
         self.register_buffer("start", self.written.float(), persistent=False)
         self.register_buffer("which", torch.tensor([*which]), persistent=False)
-        self.steps = bool((self.start.diff(dim=1) == 0.0).any())
+        self._shared = [*which] != [*range(len(parameters))]
         if learnable:
             self.offsets = nn.Parameter(torch.zeros_like(self.start))
         else:
             zero = torch.zeros_like(self.start)
             self.register_buffer("fixed", self._at(self.start, zero), persistent=False)
 
-    def forward(
-        self, readings: torch.Tensor, out: Room = None, spare: Room = None
-    ) -> torch.Tensor:
+    def forward(self, readings: torch.Tensor, out: Room = None, spare: Room = None) -> torch.Tensor:
         """Readings (f, m), those of each feature in a row, or (1, m) for all of them → degrees (f, m).
 
         Fixed sets compute in `out` and `spare`, each (f, m), where they are given: new memory for what
@@ -59,15 +58,19 @@ class Shapes(nn.Module):
         """The parameters (s, p) as they are now, in the grammar's order and in double precision."""
         if not self.learnable:
             return [[*map(float, row)] for row in self.written]
-        moved = self.moved(self.written, self.offsets.detach().double().cpu())
+        moved = self.moved(self.written, self.offsets.detach().cpu().double())
         return [[*map(float, row)] for row in moved]
 
     def _at(self, start: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-        return torch.stack(self.constants(start, offsets))[:, self.which].unsqueeze(2)
+        constants = torch.stack(self.constants(start, offsets))
+        return (constants.index_select(1, self.which) if self._shared else constants).unsqueeze(2)
 
-    def _within(self, readings: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    def _within(self, readings: torch.Tensor, middle: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:
         """Readings cut to where the shape still changes: beyond, 0 · inf would make its gradient NaN."""
-        return readings.clamp(low.detach(), high.detach()) if self.learnable else readings
+        if not self.learnable:
+            return readings
+        middle, reach = middle.detach(), reach.detach()
+        return readings.clamp(middle - reach, middle + reach)
 
     def moved(self, start: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         """Parameters (s, p) moved by offsets (s, p)."""
@@ -92,30 +95,41 @@ class Flanks(Shapes):
     width, then the three widths. A step moves with its set, but its own place has no gradient.
     """
 
-    def moved(self, start: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    def __init__(
+        self, parameters: Sequence[Sequence[float]], which: Sequence[int], *, learnable: bool
+    ) -> None:
+        super().__init__(parameters, which, learnable=learnable)
+        self._steps = bool((self.start.diff(dim=1)[:, ::2] == 0.0).any())
+
+    def learned(self) -> list[list[float]]:
         """Rounding may lift a point above the next one: the running maximum keeps them in order."""
+        return [[*accumulate(row, max)] for row in super().learned()]
+
+    def moved(self, start: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         widths = start.diff(dim=1)
         shift = (start[:, 3:] - start[:, :1]) * offsets[:, :1]
         growth = widths * torch.expm1(offsets[:, 1:].clamp(-LARGEST_OFFSET, LARGEST_OFFSET))
         added = torch.cat([torch.zeros_like(shift), growth.cumsum(dim=1)], dim=1)
-        return (start + (shift + added)).cummax(dim=1).values
+        return start + (shift + added)
 
     def constants(self, start: torch.Tensor, offsets: torch.Tensor) -> list[torch.Tensor]:
         """A step is a flank of next to no width whose point is well inside: no other number is on it."""
-        left, _, _, right = self.moved(start, offsets).unbind(dim=1)
         widths = start.diff(dim=1)
-        grown = widths * torch.exp(offsets[:, 1:].clamp(-LARGEST_OFFSET, LARGEST_OFFSET))
-        rise, _, fall = torch.where(widths > 0.0, grown, TINY).unbind(dim=1)
-        inside_left, _, inside_right = torch.where(widths > 0.0, 0.0, 2.0 * TINY).unbind(dim=1)
-        return [left, inside_left, rise, right, inside_right, fall]
+        growth = widths * torch.expm1(offsets[:, 1:].clamp(-LARGEST_OFFSET, LARGEST_OFFSET))
+        shift = (start[:, 3] - start[:, 0]) * offsets[:, 0]
+        left, right = start[:, 0] + shift, start[:, 3] + (shift + growth.sum(dim=1))
+        steps = widths == 0.0
+        rise, _, fall = torch.where(steps, TINY, widths + growth).unbind(dim=1)
+        inside = steps * (2.0 * TINY)
+        return [left, inside[:, 0], rise, right, inside[:, 2], fall]
 
     def degrees(
         self, x: torch.Tensor, constants: Sequence[torch.Tensor], out: Room, spare: Room
     ) -> torch.Tensor:
         left, inside_left, rise, right, inside_right, fall = constants
-        x = self._within(x, left - (right - left), right + (right - left))
+        x = self._within(x, left, 2.0 * (right - left))
         rising, falling = torch.sub(x, left, out=out), torch.sub(right, x, out=spare)
-        if self.steps:
+        if self._steps:
             rising, falling = rising.add_(inside_left), falling.add_(inside_right)
         return torch.minimum(rising.div_(rise), falling.div_(fall), out=out).clamp_(0.0, 1.0)
 
@@ -136,7 +150,7 @@ class Gaussians(Shapes):
         self, x: torch.Tensor, constants: Sequence[torch.Tensor], out: Room, spare: Room
     ) -> torch.Tensor:
         mean, sigma = constants
-        x = self._within(x, mean - 40.0 * sigma, mean + 40.0 * sigma)  # exp(-800) is 0 in double too
+        x = self._within(x, mean, 40.0 * sigma)  # exp(-800) is 0 in double too
         away = torch.sub(x, mean, out=out).div_(sigma)
         return torch.mul(away, away, out=out).mul_(-0.5).exp_()
 
@@ -160,6 +174,5 @@ class Sigmoids(Shapes):
         self, x: torch.Tensor, constants: Sequence[torch.Tensor], out: Room, spare: Room
     ) -> torch.Tensor:
         centre, slope = constants
-        far = 800.0 / slope.abs()  # where it is 0 or 1 in double precision
-        x = self._within(x, centre - far, centre + far)
+        x = self._within(x, centre, 800.0 / slope.abs())  # 0 or 1 in double too
         return torch.sub(x, centre, out=out).mul_(slope).sigmoid_()

@@ -214,6 +214,16 @@ class DataProcessFailed(KtrdrError):
     code = "DATA_PROCESS_FAILED"
 
 
+def error_of(code: str, message: str, details: Mapping[str, object]) -> KtrdrError:
+    """An error that another process raised, by its code; one of an unknown code is that process's failure."""
+    known = (InvalidInput, ImportRefused, ExtraNotInstalled, DatasetExists, DatasetNotFound, DatasetCorrupted)
+    kinds: dict[str, type[KtrdrError]] = {kind.code: kind for kind in (*known, DownloadFailed)}
+    kind = kinds.get(code, DataProcessFailed)
+    error = kind.__new__(kind)
+    KtrdrError.__init__(error, message, details)
+    return error
+
+
 class DownloadFailed(KtrdrError):
     """A data provider did not give what was asked for."""
 

@@ -5,24 +5,38 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ktrdr.checkpointing.artifacts import read_generation
+from ktrdr.checkpointing.artifacts import read_generation, write_generation
 from ktrdr.checkpointing.policy import CheckpointPolicy
-from ktrdr.checkpointing.schemas import CheckpointType, StoredCheckpoint
+from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.data.catalog import Catalog
+from ktrdr.data.loading import load_development
 from ktrdr.domain.errors import StepFailed
-from ktrdr.domain.operations import NewOperation, Operation, OperationType, Status
+from ktrdr.domain.operations import GRACEFUL_SHUTDOWN, NewOperation, Operation, OperationType, Status
+from ktrdr.domain.strategies import parse_strategy
+from ktrdr.persistence.operations import Operations
 from ktrdr.persistence.unit_of_work import Database
+from ktrdr.training.loop import EpochReport, Snapshot, train
+from ktrdr.training.problem import build_problem
+from ktrdr.workers import runner
+from ktrdr.workers.jobs.files import STATE, unpack
+from ktrdr.workers.jobs.training import epoch_watcher
 from ktrdr.workers.runner import Job, Run, run_operation
+from ktrdr.workers.writer import CheckpointWriter
 from tests.integration.strategies import SMALL
 from tests.markets import daily
 
 ID = "op"
+SECONDS = 10.0  # the bound of every wait
+EXIT_SECONDS = 25.0
 REQUEST = {"dataset": "nasdaq", "strategy_config": SMALL, "seed": 5}
 
 
@@ -118,7 +132,6 @@ def test_failed_and_its_checkpoint_are_one_transaction(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If FAILED can't be written, neither is the row of its checkpoint."""
-    from ktrdr.persistence.operations import Operations
 
     def job(run: Run) -> None:
         keep(run, 1)
@@ -175,30 +188,58 @@ def test_a_stop_whose_state_found_no_disk_does_not_claim_to_be_saved(attempts: A
     assert attempts.checkpoint() is None
 
 
-def test_completed_leaves_no_checkpoint_behind(attempts: Attempts) -> None:
-    """Neither a row nor a generation that was in the writing at the end."""
+def test_completed_leaves_no_checkpoint_behind(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a row nor the generation that was in the writing when the job was done."""
+    entered, done = threading.Event(), threading.Event()
+
+    def slow(root: Path, operation_id: str, files: Mapping[str, bytes]) -> Manifest:
+        entered.set()
+        assert done.wait(SECONDS)
+        return write_generation(root, operation_id, files)
 
     def job(run: Run) -> Mapping[str, Any]:
-        for epoch in range(1, 50):
-            keep(run, epoch, due=True)
+        keep(run, 1, due=True)
+        assert entered.wait(SECONDS)
+        threading.Timer(0.3, done.set).start()  # COMPLETED would be written by then, if it did not wait
         return {"done": True}
 
+    monkeypatch.setattr(runner, "CheckpointWriter", partial(CheckpointWriter, write=slow))
     assert attempts.run(job) == 0
     assert attempts.operation().status is Status.COMPLETED
     assert attempts.checkpoint() is None
     assert not (attempts.artifacts / ID).exists()
 
 
+def test_a_sigterm_in_a_slow_write_loses_nothing(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write in progress is waited for, then the last state is written: two writes, whatever was due."""
+    entered, written = threading.Event(), list[bytes]()
+
+    def slow(root: Path, operation_id: str, files: Mapping[str, bytes]) -> Manifest:
+        entered.set()
+        threading.Event().wait(0.5)
+        written.extend(files.values())
+        return write_generation(root, operation_id, files)
+
+    def job(run: Run) -> None:
+        keep(run, 1, due=True)
+        assert entered.wait(SECONDS)
+        for epoch in range(2, 30):
+            keep(run, epoch, due=True)
+        signal.raise_signal(signal.SIGTERM)
+        assert run.should_stop()
+
+    monkeypatch.setattr(runner, "CheckpointWriter", partial(CheckpointWriter, write=slow))
+    begun = time.monotonic()
+    assert attempts.run(job) == 0
+    assert time.monotonic() - begun < EXIT_SECONDS
+    assert written == [b"1", b"29"]
+    assert attempts.operation().error_message == GRACEFUL_SHUTDOWN
+    assert saved(attempts) == (CheckpointType.SHUTDOWN, 29, b"29")
+
+
 def test_a_loss_that_is_no_number_keeps_the_last_good_epoch(attempts: Attempts) -> None:
     """The real loop: the first network is trained, the second meets a NaN in its first epoch, and the
     checkpoint is the first one's last epoch, although none was due."""
-    from ktrdr.data.loading import load_development
-    from ktrdr.domain.strategies import parse_strategy
-    from ktrdr.training.loop import EpochReport, Snapshot, train
-    from ktrdr.training.problem import build_problem
-    from ktrdr.workers.jobs.files import STATE, unpack
-    from ktrdr.workers.jobs.training import epoch_watcher
-
     config = {**SMALL, "training": {**SMALL["training"], "epochs": 3}}
 
     def job(run: Run) -> Mapping[str, Any] | None:

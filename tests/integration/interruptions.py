@@ -21,11 +21,12 @@ from tests.integration.trainings import (
 )
 
 WAYS = ("cancel", "SIGTERM", "SIGKILL")
-DROPPING: dict[str, Any] = lasting(400)  # some twenty seconds; every epoch draws from both generators
-DROPPING["model"] = {
-    "type": "mlp",
-    "architecture": {"hidden_layers": [32, 16], "activation": "relu", "dropout": 0.3},
-}
+
+
+def dropping(epochs: int) -> dict[str, Any]:
+    """A training whose every batch draws dropout, so that a generator restored wrongly shows."""
+    layers = {"hidden_layers": [32, 16], "activation": "relu", "dropout": 0.3}
+    return {**lasting(epochs), "model": {"type": "mlp", "architecture": layers}}
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,14 @@ def points(count: int, seed: int) -> list[Point]:
     return [Point(drawn[0].way, False, drawn[0].seconds), *drawn[1:]]  # a resume needs a first checkpoint
 
 
-def uninterrupted(backend: Backend) -> Mapping[str, Any]:
+def uninterrupted(backend: Backend, strategy: Mapping[str, Any]) -> Mapping[str, Any]:
     """The result of the training that nothing stops."""
-    return comparable(await_completed(backend, begin(backend, DROPPING)))
+    return comparable(await_completed(backend, begin(backend, strategy)))
 
 
-def interrupted(backend: Backend, at: list[Point]) -> Mapping[str, Any]:
+def interrupted(backend: Backend, strategy: Mapping[str, Any], at: list[Point]) -> Mapping[str, Any]:
     """The result of the same training, interrupted at every point."""
-    training = begin(backend, DROPPING)
+    training = begin(backend, strategy)
     await_checkpoint(backend, training)
     for attempt, point in enumerate(at, start=1):
         reached = _reach(backend, training, attempt, point)
@@ -91,6 +92,8 @@ def _reach(backend: Backend, training: str, attempt: int, point: Point) -> Mappi
 
 def _interrupt(backend: Backend, training: str, way: str) -> None:
     """Stop the attempt and wait until the row says so and the process is gone."""
+    running = backend.operation(training)["status"]
+    assert running == "RUNNING", f"the {way} came too late: {running}"
     worker = worker_of(backend, training)
     if way == "cancel":
         assert backend.client.post(f"/operations/{training}/cancel").status_code == 202

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Mapping
 from typing import Any
 
 from tests.integration.backend import Backend, eventually
 from tests.integration.conftest import BackendFactory
-from tests.integration.interruptions import interrupted, points, uninterrupted
+from tests.integration.interruptions import dropping, interrupted, points, uninterrupted
 from tests.integration.trainings import (
     STEADY,
     await_completed,
@@ -82,6 +83,11 @@ def test_a_result_that_finds_no_disk_is_not_computed_again(
     assert failed["error_code"] == "STORAGE_FAILED"
     assert failed["checkpoint"]["checkpoint_type"] == "failure"
     assert failed["checkpoint"]["epoch"] == failed["progress"]["detail"]["total_epochs"]
+    shown = backend.get(f"/checkpoints/{training}")
+    assert (shown["integrity"], shown["resumable"]) == ("intact", True)
+    (generation,) = (backend.home / "artifacts" / training).iterdir()
+    written = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in generation.iterdir()}
+    assert {name: one["sha256"] for name, one in shown["artifacts"].items()} == written
     in_the_way.unlink()
     assert backend.resume(training).status_code == 200
     done = await_completed(backend, training)
@@ -92,4 +98,5 @@ def test_four_interruptions_change_nothing(sqlite_backend: BackendFactory) -> No
     """The short form of the twenty of tests/kills/test_training_interruptions.py."""
     backend = sqlite_backend(KTRDR_WORKER_SLOTS="2")
     backend.start()
-    assert interrupted(backend, points(4, seed=1)) == uninterrupted(backend)
+    strategy = dropping(150)
+    assert interrupted(backend, strategy, points(4, seed=1)) == uninterrupted(backend, strategy)

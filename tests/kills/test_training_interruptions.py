@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.conftest import BackendFactory
-from tests.integration.interruptions import WAYS, interrupted, points, uninterrupted
+from tests.integration.interruptions import WAYS, dropping, interrupted, points, uninterrupted
 
 POINTS = 20
 SEED = 4
@@ -19,8 +19,9 @@ def test_twenty_interruptions_change_nothing(sqlite_backend: BackendFactory) -> 
     assert {point.way for point in at} == set(WAYS)
     whole = sqlite_backend("whole")
     whole.start()
-    wanted = uninterrupted(whole)
+    strategy = dropping(800)  # some twenty seconds
+    wanted = uninterrupted(whole, strategy)
     whole.close()
     hit = sqlite_backend("hit")
     hit.start()
-    assert interrupted(hit, at) == wanted
+    assert interrupted(hit, strategy, at) == wanted

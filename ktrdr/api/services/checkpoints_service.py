@@ -34,22 +34,44 @@ class CheckpointsService:
 
     async def get(self, operation_id: str) -> CheckpointView:
         """One verified checkpoint. Raises OperationNotFound, CheckpointNotFound, CheckpointCorrupted."""
-        async with self._database.read() as tx:
-            operation = await tx.operations.get(operation_id)
-            stored = await tx.checkpoints.get(operation_id)
-        if stored is None:
-            raise CheckpointNotFound(operation_id)
-        self._verify(stored)
-        return CheckpointView(stored, operation, None)
+        seen: int | None = None
+        while True:
+            async with self._database.read() as tx:
+                operation = await tx.operations.get(operation_id)
+                stored = await tx.checkpoints.get(operation_id)
+            if stored is None:
+                raise CheckpointNotFound(operation_id)
+            try:
+                self._verify(stored)
+            except CheckpointCorrupted:
+                if stored.sequence == seen:
+                    raise
+                seen = stored.sequence  # its runner may have replaced it, files and all, since it was read
+            else:
+                return CheckpointView(stored, operation, None)
 
     async def list(self) -> list[CheckpointView]:
         """Every checkpoint, newest first, each with its integrity."""
-        views: list[CheckpointView] = []
         async with self._database.read() as tx:
-            for stored in await tx.checkpoints.list():
-                operation = await tx.operations.get(stored.operation_id)
-                views.append(CheckpointView(stored, operation, self._corruption(stored)))
+            found = [(one, await tx.operations.get(one.operation_id)) for one in await tx.checkpoints.list()]
+        views: list[CheckpointView] = []
+        for stored, operation in found:
+            try:
+                self._verify(stored)
+                views.append(CheckpointView(stored, operation, None))
+            except CheckpointCorrupted:
+                views += await self._looked_at_again(stored, operation)
         return views
+
+    async def _looked_at_again(
+        self, stored: StoredCheckpoint, operation: Operation
+    ) -> builtins.list[CheckpointView]:
+        try:
+            return [await self.get(stored.operation_id)]
+        except CheckpointCorrupted as corruption:
+            return [CheckpointView(stored, operation, corruption.message)]
+        except CheckpointNotFound:  # the operation has completed
+            return []
 
     async def delete(self, operation_id: str) -> None:
         """Delete a checkpoint that nothing is using. Raises CheckpointInUse for a live operation."""
@@ -85,10 +107,3 @@ class CheckpointsService:
         verify(stored)
         if stored.artifacts is not None:
             verify_artifacts(self._artifacts, stored.artifacts)
-
-    def _corruption(self, stored: StoredCheckpoint) -> str | None:
-        try:
-            self._verify(stored)
-        except CheckpointCorrupted as corruption:
-            return corruption.message
-        return None

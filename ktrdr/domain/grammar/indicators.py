@@ -135,6 +135,10 @@ def definition_faults(path: str, definition: Any) -> Iterator[Fault]:
         yield fault(f"{path}.type", message, found) | choices(kind, CATALOGUE)
         return
     yield from _series_faults(path, definition)
+    source = definition.get("source", "close")
+    if kind in READS_BARS and source in SOURCES and source != "close":
+        message = f"{kind} reads {READS_BARS[kind]}; a source is for indicators that read one series"
+        yield fault(f"{path}.source", message, source) | {"allowed": ["close"]}
     for place, name, number in _written(path, definition):
         for message in parameter_faults(kind, name, number):
             extra = {} if name in CATALOGUE[kind][0] else choices(name, CATALOGUE[kind][0])

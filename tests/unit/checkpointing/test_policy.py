@@ -32,6 +32,13 @@ def test_a_policy_that_is_never_or_always_due_is_refused(wrong: dict[str, float]
         CheckpointPolicy(**wrong)  # type: ignore[arg-type]
 
 
+def test_a_cadence_counts_anew_from_each_that_was_due() -> None:
+    """Every third epoch, or ten seconds after the last one that was due; never sooner."""
+    cadence = Cadence(CheckpointPolicy(every_epochs=3, every_seconds=10.0), 0.0)
+    due = [cadence.epoch(now) for now in (1.0, 2.0, 3.0, 4.0, 13.0, 14.0, 15.0, 16.0)]
+    assert due == [False, False, True, False, True, False, False, True]
+
+
 @given(
     every=st.integers(1, 7),
     seconds=st.one_of(st.none(), st.floats(0.1, 10.0)),

@@ -19,8 +19,8 @@ def walk(timeframe: str, count: int, *, first: date = MONDAY, seed: int = 1) -> 
     """A random walk without gaps; prices have two decimals, as files do."""
     random = np.random.default_rng(seed)
     time = midnight(first) + np.arange(count, dtype=np.int64) * TIMEFRAME_SECONDS[timeframe]
-    steps = random.normal(0.0, 0.3, (count, 3))
-    prices = np.round(100.0 + np.cumsum(steps).reshape(count, 3), 2)
+    steps = random.normal(0.0, 0.002 * min(1.0, 20_000 / count), (count, 3))
+    prices = np.round(100.0 * np.exp(np.cumsum(steps).reshape(count, 3)), 2)
     opening, close = prices[:, 0].copy(), prices[:, 2].copy()
     volume = random.integers(1, 1000, count).astype(np.float64)
     return Bars(time, opening, prices.max(axis=1), prices.min(axis=1), close, volume)

@@ -13,6 +13,7 @@ from ktrdr.agents.designers.grammar_space import OSCILLATORS
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.features import compute_features
 from ktrdr.data.loading import load_development
+from ktrdr.data.market import Market
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.grammar.checking import MAX_FAULTS, check, warnings_of
 from ktrdr.domain.grammar.indicators import CATALOGUE, INDICATORS, SHORTEST
@@ -115,6 +116,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"indicators__rsi_14__period": 2.5}, "indicators.rsi_14.period", None),
     ({"indicators__rsi_14__period": 1}, "indicators.rsi_14.period", None),
     ({"indicators__rsi_14__source": "clos"}, "indicators.rsi_14.source", "close"),
+    ({"indicators__rsi_14": {"type": "atr", "source": "open"}}, "indicators.rsi_14.source", None),
     ({"indicators__rsi_14__data_source": 3}, "indicators.rsi_14.data_source", None),
     ({"indicators__macd_12_26_9__fast_period": 30}, "indicators.macd_12_26_9", None),
     ({"fuzzy_sets__rsi_momentum__indicator": "rsi_15"}, "fuzzy_sets.rsi_momentum.indicator", "rsi_14"),
@@ -262,7 +264,8 @@ def test_the_features_are_those_of_the_matrix() -> None:
     report = report_on_text(EXAMPLE.read_text())
     assert report.config is not None
     bars = load_development(Catalog(None), "nasdaq")
-    assert compute_features(bars, parse_strategy(report.config)).names == report.features
+    market = Market("1d", {("NASDAQ", "1d"): bars})
+    assert compute_features(market, "NASDAQ", parse_strategy(report.config)).names == report.features
 
 
 def test_the_template_is_valid_runs_and_has_the_name() -> None:

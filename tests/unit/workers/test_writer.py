@@ -304,7 +304,7 @@ def test_a_fenced_attempt_writes_nothing(attempt: Attempt) -> None:
     attempt.recorder.fenced.set()
     attempt.writer.keep(kept(1), due=True)
     assert attempt.writer.flush(CheckpointType.SHUTDOWN) is None
-    assert attempt.generations() == []
+    assert (attempt.disk.written, attempt.generations()) == ([], [])
 
 
 def test_an_attempt_that_is_fenced_in_the_writing_leaves_no_files(attempt: Attempt) -> None:

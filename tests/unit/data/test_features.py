@@ -11,13 +11,12 @@ import pytest
 
 from ktrdr.data.bars import Bars
 from ktrdr.data.catalog import Catalog
-from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler, membership
+from ktrdr.data.features import FeatureMatrix, Scaler, compute_features, fit_scaler
 from ktrdr.data.loading import load_development, load_with_holdout
+from ktrdr.data.market import Market
 from ktrdr.domain.market import NASDAQ, midnight
-from ktrdr.domain.strategies import INDICATORS, Membership, Strategy, parse_strategy
+from ktrdr.domain.strategies import INDICATORS, Strategy, parse_strategy
 from tests.integration.strategies import SMALL
-
-HORIZON = 5
 
 
 @lru_cache
@@ -37,6 +36,10 @@ def every_indicator() -> Strategy:
     return parse_strategy(config)
 
 
+def features_of(bars: Bars, strategy: Strategy) -> FeatureMatrix:
+    return compute_features(Market("1d", {("NASDAQ", "1d"): bars}), "NASDAQ", strategy)
+
+
 def changed_from(original: Bars, first: int) -> Bars:
     """The same bars up to `first`, and another market from there on."""
     other = original.until(len(original))
@@ -51,8 +54,8 @@ def changed_from(original: Bars, first: int) -> Bars:
 @pytest.mark.parametrize("t", [60, 200, 451, 898])
 def test_a_change_after_t_moves_no_feature_up_to_t(t: int) -> None:
     strategy = every_indicator()
-    before = compute_features(bars(), strategy).values
-    after = compute_features(changed_from(bars(), t + 1), strategy).values
+    before = features_of(bars(), strategy).values
+    after = features_of(changed_from(bars(), t + 1), strategy).values
     np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
     moved = (before[t + 1 :] != after[t + 1 :]).any(axis=0)
     assert moved.any(), "the change must be visible somewhere, or this test shows nothing"
@@ -60,8 +63,8 @@ def test_a_change_after_t_moves_no_feature_up_to_t(t: int) -> None:
 
 def test_a_shorter_history_has_the_same_features() -> None:
     strategy = every_indicator()
-    whole = compute_features(bars(), strategy).values
-    np.testing.assert_array_equal(compute_features(bars().until(300), strategy).values, whole[:300])
+    whole = features_of(bars(), strategy).values
+    np.testing.assert_array_equal(features_of(bars().until(300), strategy).values, whole[:300])
 
 
 def test_development_bars_are_cut() -> None:
@@ -77,25 +80,25 @@ def test_development_bars_are_cut() -> None:
         np.testing.assert_array_equal(column, getattr(whole, name)[:first])
 
 
-@pytest.mark.parametrize(
-    ("shape", "values", "degrees"),
-    [
-        ([0, 1, 3], [-1, 0, 0.5, 1, 2, 3, 4], [0, 0, 0.5, 1, 0.5, 0, 0]),
-        ([0, 1, 2, 4], [0, 0.5, 1, 2, 3, 4], [0, 0.5, 1, 1, 0.5, 0]),
-        ([0, 0, 2], [-0.1, 0, 1, 2], [0, 1, 0.5, 0]),
-        ([0, 2, 2], [0, 1, 2, 2.1], [0, 0.5, 1, 0]),
-        ({"type": "gaussian", "parameters": [1, 2]}, [1, 3], [1, np.exp(-0.5)]),
-        ({"type": "sigmoid", "parameters": [1, 2]}, [1, 2], [0.5, 1 / (1 + np.exp(-2.0))]),
-    ],
-)
-def test_memberships(shape: Any, values: list[float], degrees: list[float]) -> None:
-    found = membership(np.array([*values, np.nan], dtype=float), Membership.model_validate(shape))
-    np.testing.assert_allclose(found[:-1], degrees)
-    assert np.isnan(found[-1])
-
-
-def test_a_constant_column_is_not_divided_by_zero() -> None:
-    matrix = FeatureMatrix(np.ones((4, 1)), ("x",), np.array([True]))
-    scaler = fit_scaler(matrix, 0, 4)
-    assert np.isfinite(scaler.apply(matrix.values)).all()
+@pytest.mark.parametrize("step", [0.0, 0.0625])
+def test_a_constant_column_is_not_divided_by_zero(step: float) -> None:
+    """Nor by the last bit of single precision, which is all that differs here."""
+    values = np.float32(1e6) + np.float32(step) * (np.arange(1000, dtype=np.float32) % 2)
+    matrix = FeatureMatrix(values[:, None], ("x",), np.array([True]))
+    scaler = fit_scaler([(matrix, 0, 1000)])
+    assert (scaler.apply(matrix.values) == matrix.values).all()
     assert Scaler.from_json(scaler.to_json()).to_json() == scaler.to_json()
+
+
+def test_scaled_rows_are_contiguous_and_nobody_elses() -> None:
+    """Batches are cut from them by rows; the features that they came from stay as they were."""
+    matrix = features_of(bars(), every_indicator())
+    before = matrix.values.copy()
+    scaler = fit_scaler([(matrix, 200, 600)])
+    rows = scaler.apply(matrix.values[200:600])
+    assert rows.dtype == np.float32
+    assert rows.flags.c_contiguous
+    np.testing.assert_array_equal(matrix.values, before)
+    scaled = rows[:, matrix.scaled & (scaler.deviation != 1.0)]
+    np.testing.assert_allclose(scaled.mean(axis=0, dtype=np.float64), 0.0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(axis=0, dtype=np.float64), 1.0, atol=1e-5)
