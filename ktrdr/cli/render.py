@@ -13,6 +13,7 @@ from rich.table import Table
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+THREE_CLASSES = 1.0 / 3.0  # down, flat, up
 COLOURS = {
     "COMPLETED": "green",
     "RUNNING": "cyan",
@@ -83,7 +84,7 @@ def session(data: Mapping[str, Any]) -> None:
         console.print("\n[bold]Training[/bold] (on rows no network of the fold had seen)")
         console.print(
             f"  {training['networks']} networks, {training['epochs']} epochs, balanced accuracy "
-            f"{number(training['balanced_accuracy'], '.1%')} (33.3% by chance, mostly flat against moving), "
+            f"{number(training['balanced_accuracy'], '.1%')} ({_by_chance(training)}), "
             f"direction {number(training.get('directional_accuracy'), '.1%')} (50% by chance)"
         )
     backtest("Validation, out of fold", data["backtest_result"])
@@ -91,6 +92,11 @@ def session(data: Mapping[str, Any]) -> None:
     assessment(data["assessment"])
     if data["result_fingerprint"]:
         console.print(f"\n  fingerprint {data['result_fingerprint']}")
+
+
+def _by_chance(training: Mapping[str, Any]) -> str:
+    chance = training.get("chance", THREE_CLASSES)
+    return f"{chance:.1%} by chance" + (", mostly flat against moving" if chance == THREE_CLASSES else "")
 
 
 def backtest(title: str, result: Mapping[str, Any] | None) -> None:

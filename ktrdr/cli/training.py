@@ -53,11 +53,18 @@ def watched(client: Any, operation_id: str, json: bool) -> None:
 
     Progress goes to stderr under --json, so that stdout holds the operation alone.
     """
+    from rich.markup import escape
+
     from ktrdr.cli.render import as_json, console, errors
     from ktrdr.cli.results import ending, results
     from ktrdr.cli.watch import follow_operation
 
-    ended = follow_operation(client, operation_id, console=errors if json else console)
+    shown = errors if json else console
+    try:
+        ended = follow_operation(client, operation_id, console=shown)
+    except KeyboardInterrupt:
+        shown.print(f"It goes on. Follow it: ktrdr operations watch {escape(operation_id)}", soft_wrap=True)
+        raise typer.Exit(130) from None
     if json:
         as_json(ended)
     elif ended["status"] == "COMPLETED":

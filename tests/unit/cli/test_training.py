@@ -183,6 +183,21 @@ def test_for_programs_stdout_is_the_operation_alone(
     assert json.loads(ktrdr("train", str(file), "--json")[1]) == RUNNING
 
 
+def test_who_stops_watching_is_told_that_it_goes_on(
+    backend: Answers, ktrdr: Ktrdr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control-C ends the following, not the training."""
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    backend.give("GET /operations/training_1", RUNNING)
+    monkeypatch.setattr("ktrdr.cli.watch.time.sleep", interrupt)
+    status, out, _ = ktrdr("operations", "watch", "training_1")
+    assert (status, out) == (130, "It goes on. Follow it: ktrdr operations watch training_1\n")
+    assert backend.asked == [("GET /operations/training_1", None)]
+
+
 def test_the_history_is_a_row_an_epoch(backend: Answers, ktrdr: Ktrdr) -> None:
     told = {"operation_id": "training_1", "status": "RUNNING", "epochs_run": 7, "epochs": [EPOCH]}
     backend.give("GET /operations/training_1/history", told)
