@@ -52,9 +52,13 @@ class Bars:
         )
 
 
-def development_bars(bars: Bars, spec: DatasetSpec) -> int:
-    """How many of the bars have closed when development ends. A bar that ends later has seen the holdout."""
-    return closed_by(bars, TIMEFRAME_SECONDS[spec.timeframe], midnight(spec.development_end) + DAY)
+def development_bars(bars: Bars, spec: DatasetSpec, timeframe: str | None = None) -> int:
+    """How many of the bars have closed when development ends. A bar that ends later has seen the holdout.
+
+    `timeframe` is that of the bars, where they were made from those of the data set.
+    """
+    seconds = TIMEFRAME_SECONDS[timeframe or spec.timeframe]
+    return closed_by(bars, seconds, midnight(spec.development_end) + DAY)
 
 
 def closed_by(bars: Bars, seconds: int, moment: int) -> int:

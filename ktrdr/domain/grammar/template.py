@@ -9,7 +9,7 @@ version: "3.0"
 description: RSI and MACD read as fuzzy sets
 training_data:
   symbols: {{mode: single, symbol: NASDAQ}} # or {{mode: multi_symbol, list: [A, B]}}; ktrdr data list
-  timeframes: {{mode: single, timeframe: 1d}} # or {{mode: multi_timeframe, list: [1d, 1w], base_timeframe: 1d}}
+  timeframes: {{mode: single, timeframe: 1d}} # or mode: multi_timeframe, list: [1d, 1w]
   # date_range: {{start: 1999-01-04, end: 2012-12-31}} # all of the development segment when left out
   history_required: 100 # warm-up bars dropped before learning starts
 indicators: # the key is the id that the rest of the file uses
@@ -47,7 +47,7 @@ training:
   # lr_scheduler: {{type: cosine}} # also step, exponential, plateau
   # early_stopping: {{enabled: true, patience: 15}}
   labels: {{source: forward_return, horizon: 5}} # bars ahead; also zigzag, triple_barrier, regime, context
-  walk_forward: {{folds: 4, initial_fraction: 0.4}} # blocks by time; or data_split: {{train, validation, test}}
+  walk_forward: {{folds: 4, initial_fraction: 0.4}} # blocks by time; or a data_split
   ensemble: 3 # networks a fold
 """
 

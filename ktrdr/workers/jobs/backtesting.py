@@ -58,7 +58,7 @@ def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any,
     market = load_market(run.catalog, strategy, with_holdout=segment is Segment.HOLDOUT)
     bars = market.bars(strategy.training_data.symbols.all[0], market.base)
     if segment is Segment.HOLDOUT:
-        first = development_bars(bars, run.catalog.dataset_of(strategy))
+        first = development_bars(bars, run.catalog.dataset_of(strategy), market.base)
         return bars, holdout_targets(tensors, manifest, market, strategy, first), first, len(bars)
     targets, first, last = validation_targets(tensors, manifest, market, strategy)
     return bars, targets, first, last

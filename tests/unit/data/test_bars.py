@@ -25,6 +25,7 @@ def test_a_week_that_ends_in_the_holdout_is_not_development() -> None:
     weeks = Bars(mondays, prices, prices, prices, prices, prices)
     assert development_bars(weeks, replace(NASDAQ, timeframe="1w")) == 2
     assert development_bars(weeks, NASDAQ) == 3
+    assert development_bars(weeks, NASDAQ, "1w") == 2
 
 
 def test_a_bar_is_closed_from_its_very_close_on() -> None:
