@@ -25,9 +25,9 @@ EPOCH_COLUMNS = {
 
 
 def results(operation: Mapping[str, Any]) -> None:
-    """The tables of a training that has completed; nothing of another operation."""
+    """The tables of a training that has completed; nothing of another operation, or of an older ktrdr's."""
     result = operation["result"]
-    if operation["operation_type"] != "training" or result is None:
+    if operation["operation_type"] != "training" or result is None or "networks" not in result:
         return
     metrics = result["metrics"]
     for name, title in SEGMENTS.items():

@@ -157,6 +157,17 @@ def test_a_completed_training_shows_the_same_tables_later(backend: Answers, ktrd
     assert shown.endswith(watched)
 
 
+def test_a_training_of_an_older_ktrdr_and_another_operation_are_shown_without_tables(
+    backend: Answers, ktrdr: Ktrdr
+) -> None:
+    older = {"metrics": {"balanced_accuracy": 0.4}, "model": RESULT["model"], "weights_sha256": "0123"}
+    backtest = {"metrics": {"sharpe": 1.0}, "bars": 10}
+    for found in ({"result": older}, {"operation_type": "backtesting", "result": backtest}):
+        backend.give("GET /operations/training_1", DONE | found)
+        status, out, _ = ktrdr("operations", "show", "training_1")
+        assert (status, "Model" in out) == (0, False)
+
+
 def test_a_training_that_failed_says_why_and_how_to_go_on(backend: Answers, ktrdr: Ktrdr, file: Path) -> None:
     backend.give("GET /operations/training_1", DIVERGED)
     status, out, _ = ktrdr("train", str(file), "--watch")
