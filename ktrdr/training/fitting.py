@@ -90,6 +90,8 @@ class FitInHand:
         kept |= {"random.torch": torch.get_rng_state(), "random.order": self._order.get_state()}
         if self._device.type == "cuda":
             kept["random.cuda"] = torch.cuda.get_rng_state(self._device)
+        if self._device.type == "mps":
+            kept["random.mps"] = torch.mps.get_rng_state()
         return kept
 
     def state(self) -> dict[str, Any]:
@@ -108,6 +110,8 @@ class FitInHand:
         self._order.set_state(tensors["random.order"])
         if self._device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self._device)
+        if self._device.type == "mps" and "random.mps" in tensors:
+            torch.mps.set_rng_state(tensors["random.mps"])
         self._schedule.restore(state["schedule"])
         self._watch.restore(state["watch"])
         self.epochs_done = int(state["epochs_done"])
