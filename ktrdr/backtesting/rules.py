@@ -47,6 +47,11 @@ class Rules:
         if self.min_separation < 0:
             raise ValueError(f"min_separation is a number of bars from 0 on, not {self.min_separation}")
 
+    @property
+    def stops(self) -> bool:
+        """Whether the range of a bar can close a position."""
+        return any(one is not None for one in (self.stop_loss, self.take_profit, self.trailing_stop))
+
     def doubled(self) -> Rules:
         """The same at twice the costs."""
         return replace(
