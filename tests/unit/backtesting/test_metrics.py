@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import empyrical
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from ktrdr.backtesting.curves import benchmark_returns, strategy_returns
 from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.metrics import metrics
-from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.portfolio import PNL, RETURN, SimulationState
 from ktrdr.backtesting.rules import Rules
 
 from .market import random_targets
@@ -162,3 +164,25 @@ def test_ruin_is_measured() -> None:
     found = metrics(lost, case.bars)
     assert (found["total_return"], found["cagr"], found["max_drawdown"]) == (-1.0, -1.0, 1.0)
     assert found["max_drawdown_recovery"] is None
+    # Nothing divided by nothing would be no risk at all.
+    assert number(found["volatility"]) > 0.4
+    assert number(found["sharpe"]) < 0.0
+
+
+def test_a_trade_that_ends_at_nought_is_no_win() -> None:
+    """The win rate counts what was gained after costs."""
+    case = finished()
+    level = case.result.trades.copy()
+    level[:, PNL] = level[:, RETURN] = 0.0
+    found = metrics(replace(case.result, trades=level), case.bars)
+    assert (found["win_rate"], found["profit_factor"], found["gross_profit"]) == (0.0, None, 0.0)
+
+
+def test_every_figure_is_explained() -> None:
+    """docs/metrics.md names what a result holds, and nothing else."""
+    text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    figures = text.split("## The account")[1].split("## Trades and equity as files")[0]
+    rows = [line.split("|")[1] for line in figures.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    case = finished(100)
+    assert sorted(named) == sorted(metrics(case.result, case.bars))
