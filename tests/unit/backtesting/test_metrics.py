@@ -16,7 +16,9 @@ from ktrdr.backtesting.curves import benchmark_returns, strategy_returns
 from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.metrics import metrics
 from ktrdr.backtesting.portfolio import PNL, RETURN, SimulationState
+from ktrdr.backtesting.prices import align
 from ktrdr.backtesting.rules import Rules
+from ktrdr.data.bars import Bars
 
 from .market import random_targets
 from .simulations import Finished, anything, finished, idle, portfolio, weekdays
@@ -85,6 +87,16 @@ def test_always_long_without_costs_is_buy_and_hold_from_the_second_open() -> Non
     result = simulate(bars, np.ones(300, dtype=np.int8), 0, 300, Rules())
     assert strategy_returns(result)[1:] == pytest.approx(benchmark_returns(result, bars)[1:])
     assert metrics(result, bars)["beta"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_part_of_a_symbol_that_begins_later_waits_as_money() -> None:
+    """Half is put into the one symbol at once, half into the other at its first open."""
+    one, other = weekdays(40, 5), weekdays(40, 6)
+    late = Bars(*(getattr(other, name)[10:] for name in Bars.__dataclass_fields__))
+    panel = align([one, late])
+    result = simulate(panel, np.zeros((40, 2), dtype=np.int8), 0, 40, Rules())
+    expected = (one.close[-1] / one.close[0] + other.close[-1] / other.open[10]) / 2 - 1
+    assert metrics(result, panel)["buy_and_hold_return"] == pytest.approx(expected)
 
 
 def test_a_year_has_as_many_bars_as_the_bars_say() -> None:
