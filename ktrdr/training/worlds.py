@@ -19,7 +19,7 @@ from ktrdr.domain.fingerprints import derive_seed
 from ktrdr.domain.market import TIMEFRAME_SECONDS, midnight
 from ktrdr.domain.strategies import Strategy
 
-FIRST_BARS = tuple(2**one for one in range(10))  # while indicators warm up
+FIRST_BARS = tuple(4**one for one in range(5))  # while indicators warm up
 GAPS = 3
 
 
