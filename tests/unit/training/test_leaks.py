@@ -131,3 +131,8 @@ def test_what_moved_often_is_told_once_at_its_first_bar() -> None:
         (LeakKind.FEATURE, "Y", 1, "lower", 1),
         (LeakKind.TARGET, "X", 3, "lower", 1),
     ]
+
+
+def test_every_kind_and_every_change_is_documented() -> None:
+    text = (FOLDER.parent / "leaks.md").read_text(encoding="utf-8")
+    assert [one for one in (*LeakKind, *PERTURBATIONS) if f"`{one}`" not in text] == []
