@@ -39,7 +39,7 @@ def find_leaks(
         for perturbation in SAME_LENGTH:
             random = np.random.default_rng([seed, t])
             others = targets.copy()
-            others[t:] = (targets[t:] + 1 + random.integers(1, 3, len(targets) - t)) % 3 - 1
+            others[t:] = (targets[t:] + 1 + random.integers(1, 3, targets[t:].shape)) % 3 - 1
             after = simulation(changed(bars, t + 1, perturbation, random), others)
             known = t - first + 1
             wrong = np.flatnonzero(before[:known] != after[:known])

@@ -50,12 +50,12 @@ def _check(catalog: Catalog, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fills(catalog: Catalog, strategy: Any, seed: int) -> tuple[Any, ...]:
-    """The simulation on the strategy's own bars and costs, by targets at random: they change often."""
+    """The simulation on the strategy's own bars and rules, by targets at random: they change often."""
     import numpy as np
 
     from ktrdr.backtesting.kernel import simulate
     from ktrdr.backtesting.leaks import find_leaks
-    from ktrdr.backtesting.portfolio import Costs
+    from ktrdr.backtesting.rules import rules_of
     from ktrdr.domain.leaks import gathered
     from ktrdr.training.leaks import MOMENTS
     from ktrdr.training.worlds import World
@@ -63,11 +63,11 @@ def _fills(catalog: Catalog, strategy: Any, seed: int) -> tuple[Any, ...]:
     world = World.load(catalog, strategy, seed)
     symbol = world.symbols[0]
     bars = world.bars(symbol)
-    costs = Costs(strategy.decisions.cost_model.round_trip_cost)
+    rules = rules_of(strategy)
     targets = np.random.default_rng(seed).integers(-1, 2, len(bars)).astype(np.int8)
     segment = (0, len(bars))
     found = find_leaks(
-        lambda seen, wanted: simulate(seen, wanted, *segment, costs).equity,
+        lambda seen, wanted: simulate(seen, wanted, *segment, rules).equity,
         bars,
         targets,
         segment,

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.leaks import find_leaks
-from ktrdr.backtesting.portfolio import Costs
-from ktrdr.backtesting.prices import Targets
+from ktrdr.backtesting.prices import Targets, align
+from ktrdr.backtesting.rules import Rules
 from ktrdr.data.bars import Bars
 from ktrdr.domain.leaks import Leak, LeakKind
 from tests.unit.backtesting.market import random_targets
@@ -24,11 +24,25 @@ Equity = NDArray[np.float64]
 FIRST, LAST = 20, 280
 SEGMENT = (FIRST, LAST)
 BARS = walk("1h", 300, seed=4)
+OTHER = walk("1h", 300, seed=5)
 AT = range(FIRST, LAST, 17)
+COSTS = Rules(fee=0.001)
+RULES = {
+    "all in": COSTS,
+    "stops": Rules(fee=0.001, slippage=0.0005, stop_loss=0.004, take_profit=0.01, trailing_stop=0.006),
+    "a part": Rules(fraction=0.5, min_separation=6, shorts=False),
+}
 
 
-def equity(bars: Bars, targets: Targets) -> Equity:
-    return simulate(bars, targets, FIRST, LAST, Costs(0.002)).equity
+def equity(bars: Bars, targets: Targets, rules: Rules = COSTS) -> Equity:
+    return simulate(bars, targets, FIRST, LAST, rules).equity
+
+
+def beside_another(bars: Bars, targets: Targets) -> Equity:
+    """Of a portfolio in which the other symbol follows the first one's targets the wrong way round."""
+    return simulate(
+        align([bars, OTHER]), np.column_stack([targets, -targets]), FIRST, LAST, RULES["stops"]
+    ).equity
 
 
 def leaks(simulation: Callable[[Bars, Targets], Equity], *, keep: float = 0.7) -> list[Leak]:
@@ -36,20 +50,25 @@ def leaks(simulation: Callable[[Bars, Targets], Equity], *, keep: float = 0.7) -
     return list(find_leaks(simulation, BARS, targets, SEGMENT, "X", AT, seed=1))
 
 
-def test_no_equity_moves_before_a_target_is_filled() -> None:
-    assert leaks(equity) == []
+@pytest.mark.parametrize("rules", RULES)
+def test_no_equity_moves_before_a_target_is_filled(rules: str) -> None:
+    assert leaks(lambda bars, targets: equity(bars, targets, RULES[rules])) == []
+
+
+def test_no_equity_of_a_portfolio_moves_before_its_targets_are_filled() -> None:
+    assert leaks(beside_another) == []
 
 
 @settings(deadline=None, max_examples=60)
-@given(t=st.integers(FIRST, LAST - 2), seed=st.integers(0, 1000))
-def test_a_target_is_in_no_equity_up_to_its_own_bar(t: int, seed: int) -> None:
+@given(t=st.integers(FIRST, LAST - 2), seed=st.integers(0, 1000), rules=st.sampled_from([*RULES.values()]))
+def test_a_target_is_in_no_equity_up_to_its_own_bar(t: int, seed: int, rules: Rules) -> None:
     """Other targets from bar t on, at the same prices: the account at the close of bar t is the same, and
     nothing that happened by then is another trade."""
     targets = random_targets(len(BARS), seed)
     others = targets.copy()
     others[t:] = random_targets(len(BARS), seed + 1)[t:]
     others[t] = -1 if targets[t] >= 0 else 1
-    one, other = (simulate(BARS, given, FIRST, LAST, Costs(0.002)) for given in (targets, others))
+    one, other = (simulate(BARS, given, FIRST, LAST, rules) for given in (targets, others))
     np.testing.assert_array_equal(one.equity[: t - FIRST + 1], other.equity[: t - FIRST + 1])
     done = [[trade for trade in state.trade_list() if trade.exit_bar <= t] for state in (one, other)]
     assert done[0] == done[1]

@@ -71,7 +71,7 @@ def test_the_networks_of_a_training_are_asked_where_they_are_given() -> None:
 def test_networks_of_another_strategy_are_refused() -> None:
     strategy = parse_strategy(SMALL)
     manifest = {"features": ["1d_other"], "strategy_sha256": "", "folds": [], "ensemble": 1}
-    with pytest.raises(StepFailed, match="trained for another strategy") as refused:
+    with pytest.raises(StepFailed) as refused:
         find_leaks(BUILT_IN, strategy, Model({}, manifest, strategy), moments=1)
     assert refused.value.step_code == "MODEL_MISMATCH"
 
