@@ -330,16 +330,7 @@ def _advance(
             busy += 1.0
             if stops:
                 count = _stop_within_compiled(
-                    account,
-                    positions,
-                    trades,
-                    count,
-                    bar,
-                    opens,
-                    highs,
-                    lows,
-                    present,
-                    terms,
+                    account, positions, trades, count, bar, opens, highs, lows, present, terms
                 )
             worth = _worth_compiled(account, positions, closes, bar)
             # The end of the segment settles what is open; so does having lost everything.

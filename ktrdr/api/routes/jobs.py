@@ -14,7 +14,6 @@ from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import NewOperation, OperationType, Status
-from ktrdr.domain.strategies import backtest_obstacle, parse_strategy
 from ktrdr.domain.strategy_files import strategy_of
 
 
@@ -50,9 +49,6 @@ def router(service: OperationsService, catalog: Catalog) -> APIRouter:
                 f"'{body.training_operation_id}' is not a completed training (it is "
                 f"{training.operation_type}, {training.status}). Wait for it, or name another."
             )
-        obstacle = backtest_obstacle(parse_strategy(training.request["strategy_config"]))
-        if obstacle is not None:
-            raise InvalidInput(obstacle)
         request = {
             "dataset": training.request["dataset"],
             "strategy_config": training.request["strategy_config"],

@@ -12,16 +12,12 @@ from ktrdr.backtesting.portfolio import SimulationState
 from ktrdr.backtesting.rules import Rules, rules_of
 from ktrdr.backtesting.significance import exam
 from ktrdr.checkpointing.artifacts import read_generation
-from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
-from ktrdr.data.bars import Bars, development_bars
-from ktrdr.data.loading import load_market
-from ktrdr.domain.errors import StepFailed
+from ktrdr.checkpointing.schemas import BacktestCheckpointState
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
-from ktrdr.domain.strategies import Strategy, backtest_obstacle, parse_strategy
-from ktrdr.training.signals import holdout_targets, validation_targets
-from ktrdr.workers.jobs.files import unpack
+from ktrdr.domain.strategies import parse_strategy
+from ktrdr.workers.jobs.market import Traded, load_traded
 from ktrdr.workers.runner import Run
 
 CHUNK_BARS = 1000
@@ -33,14 +29,13 @@ def run(run: Run) -> Mapping[str, Any] | None:
     """Simulate the segment to its end, or to the bar at which the run should stop (None)."""
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
-    if (obstacle := backtest_obstacle(strategy)) is not None:
-        raise StepFailed("NOT_BACKTESTED_YET", obstacle)
-    bars, targets, first, last = _signals(run, strategy, Segment(request["segment"]))
+    traded = load_traded(run, strategy, Segment(request["segment"]))
+    first, last = traded.first, traded.last
     rules = rules_of(strategy)
-    state = _start(run, first, rules)
+    state = _start(run, traded, rules)
     saved = time.monotonic()
     while state.bar < last:
-        state = advance(bars, targets, first, last, rules, state, CHUNK_BARS)
+        state = advance(traded.bars, traded.targets, first, last, rules, state, CHUNK_BARS)
         run.report(_progress(state, first, last))
         due = time.monotonic() - saved > CHECKPOINT_SECONDS
         _keep(run, state, last, due=due)
@@ -48,26 +43,12 @@ def run(run: Run) -> Mapping[str, Any] | None:
             saved = time.monotonic()
         if run.should_stop():
             return None
-    return _result(bars, targets, last, rules, state, request.get("level"))
+    return _result(traded, rules, state, request.get("level"))
 
 
-def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any, int, int]:
-    """The bars, each bar's target and the segment; recomputed on resume, all of it causal."""
-    tensors, manifest = unpack(
-        read_generation(run.artifacts, Manifest.from_json(run.operation.request["model"]))
-    )
-    market = load_market(run.catalog, strategy, with_holdout=segment is Segment.HOLDOUT)
-    bars = market.bars(strategy.training_data.symbols.all[0], market.base)
-    if segment is Segment.HOLDOUT:
-        first = development_bars(bars, run.catalog.dataset_of(strategy), market.base)
-        return bars, holdout_targets(tensors, manifest, market, strategy, first), first, len(bars)
-    targets, first, last = validation_targets(tensors, manifest, market, strategy)
-    return bars, targets, first, last
-
-
-def _start(run: Run, first: int, rules: Rules) -> SimulationState:
+def _start(run: Run, traded: Traded, rules: Rules) -> SimulationState:
     if run.checkpoint is None or run.checkpoint.artifacts is None:
-        return SimulationState.start(first, rules)
+        return SimulationState.start(traded.first, rules, len(traded.symbols))
     return SimulationState.from_bytes(read_generation(run.artifacts, run.checkpoint.artifacts)[SIMULATION])
 
 
@@ -77,9 +58,8 @@ def _keep(run: Run, state: SimulationState, last: int, *, due: bool) -> None:
     run.keep(kept.to_json(), lambda: {SIMULATION: state.to_bytes()}, due=due)
 
 
-def _result(
-    bars: Bars, targets: Any, last: int, rules: Rules, state: SimulationState, level: float | None
-) -> dict[str, Any]:
+def _result(traded: Traded, rules: Rules, state: SimulationState, level: float | None) -> dict[str, Any]:
+    bars, targets, last = traded.bars, traded.targets, traded.last
     trades = [trade.to_json() for trade in state.trade_list()]
     return {
         "metrics": metrics(state, bars),
