@@ -19,6 +19,7 @@ from ktrdr.api.routes import (
     health,
     history,
     jobs,
+    leaks,
     operations,
     strategies,
 )
@@ -42,6 +43,7 @@ def create_app(backend: Backend) -> ASGIApp:
         checkpoints.router(backend.checkpoints),
         jobs.router(backend.operations, backend.catalog),
         strategies.router(backend.strategies),
+        leaks.router(backend.leaks),
         data.router(backend.data),
         health.router(backend.database),
     ):

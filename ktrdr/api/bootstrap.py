@@ -16,6 +16,7 @@ from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.data_service import DataService
 from ktrdr.api.services.history_service import HistoryService
+from ktrdr.api.services.leaks_service import LeaksService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
@@ -73,6 +74,7 @@ class Backend:
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
         self.history = HistoryService(self.database, settings.artifacts)
         self.strategies = StrategiesService(settings.strategies)
+        self.leaks = LeaksService(self.database, self.catalog, settings.artifacts)
         self.data = DataService(self.catalog, max_bytes=settings.max_import_bytes)
 
     def wake(self) -> None:

@@ -1,4 +1,4 @@
-"""`ktrdr strategies`: check strategy files, list and show them, start a new one."""
+"""`ktrdr strategies`: check strategy files, list and show them, start a new one, look for leaks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 app = typer.Typer(help="Validate, list, show and start strategy files.", no_args_is_help=True)
 
+FILE_SUFFIXES = (".yaml", ".yml", ".json")
 Json = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
 Files = Annotated[list[Path], typer.Argument(help="Strategy files, YAML or JSON.")]
 
@@ -79,6 +80,32 @@ def new(
     except OSError as error:
         raise typer.BadParameter(f"{out} can't be written ({error.strerror})") from error
     typer.echo(f"Wrote {out}. Check it: ktrdr strategies validate {out}")
+
+
+@app.command("leak-check")
+def leak_check(
+    what: Annotated[str, typer.Argument(metavar="FILE|TRAINING_ID", help="A strategy file, or a training.")],
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Which bars are looked at.")] = 0,
+    json: Json = False,
+) -> None:
+    """Change every bar that was not known yet and see what moves; exit 1 when anything does.
+
+    Of a file the networks are made for the check, of a training they are its own.
+    """
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.leaks import shown
+    from ktrdr.cli.render import as_json
+
+    client, path = Client(), Path(what)
+    is_file = path.suffix.lower() in FILE_SUFFIXES or path.is_file()
+    asked = {"strategy": strategy_of(client, path)} if is_file else {"training_id": what}
+    found = client.post("/strategies/leak-check", {**asked, "seed": seed}, timeout=None)
+    if json:
+        as_json(found)
+    else:
+        shown(what, found)
+    if not found["clean"]:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import resource
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ktrdr.data.answering import answer
 from ktrdr.data.catalog import Catalog
-from ktrdr.domain.errors import DataProcessFailed, KtrdrError
 
 MEMORY_BYTES = 4 * 2**30
 
 
 def main() -> int:
     """Answer one job; a refusal is an answer too."""
-    _bound_memory()
-    os.umask(0o077)
     job, root = sys.argv[1:3]
-    try:
-        said: dict[str, Any] = {
-            "answer": _run(job, Catalog(Path(root) if root else None), json.load(sys.stdin))
-        }
-    except KtrdrError as refused:
-        said = {"error": {"code": refused.code, "message": refused.message, "details": refused.details}}
-    except MemoryError:
-        message = f"The file needs more than {MEMORY_BYTES // 2**30} GiB of memory. Import it in parts."
-        said = {"error": {"code": DataProcessFailed.code, "message": message, "details": {}}}
-    print(json.dumps(said, allow_nan=False))
-    return 0
-
-
-def _bound_memory() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
-    with suppress(ValueError):  # macOS takes no limit on address space
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    catalog = Catalog(Path(root) if root else None)
+    return answer(
+        lambda request: _run(job, catalog, request), memory=MEMORY_BYTES, advice="Import it in parts."
+    )
 
 
 def _run(job: str, catalog: Catalog, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,8 +49,10 @@ async def ask(
     *,
     command: Sequence[str] = COMMAND,
     timeout: float = TIMEOUT_SECONDS,
+    doing: str = "Reading the data",
 ) -> dict[str, Any]:
-    """The answer to one job (`import`, `check`, `download`) on the catalogue at `root`.
+    """The answer to one job (`import`, `check`, `download`) on the catalogue at `root`, or to one of
+    another `command` that speaks as `ktrdr.data.answering` does; `doing` is what its failure is called.
 
     The child never outlives the call, also when this task is cancelled. Raises what the child refused
     with, and DataProcessFailed when it ends without an answer or takes longer than `timeout` seconds.
@@ -71,7 +73,7 @@ async def ask(
         async with asyncio.timeout(timeout):
             answer, errors = await child.communicate(json.dumps(request).encode())
     except TimeoutError as late:
-        raise DataProcessFailed(f"Reading the data took longer than {timeout:g} s; it was stopped.") from late
+        raise DataProcessFailed(f"{doing} took longer than {timeout:g} s; it was stopped.") from late
     finally:
         if child.returncode is None:
             child.kill()
@@ -82,8 +84,7 @@ async def ask(
         found = error_of(error["code"], error["message"], error["details"]) if error else None
     except (ValueError, TypeError, KeyError, AttributeError) as wrong:
         raise DataProcessFailed(
-            f"The process that reads data ended with {child.returncode} and no answer: {_last(errors)}. "
-            "Nothing was changed."
+            f"{doing} ended with {child.returncode} and no answer: {_last(errors)}. Nothing was changed."
         ) from wrong
     if found is not None:
         raise found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+from collections.abc import Mapping
 from datetime import date
 
 import numpy as np
@@ -14,8 +15,10 @@ from ktrdr.data.market import Market
 from ktrdr.data.resampling import resample
 from ktrdr.data.storage import content_sha256, read_bars
 from ktrdr.domain.errors import DatasetCorrupted, DatasetNotFound
-from ktrdr.domain.market import DATASETS, TIMEFRAME_SECONDS, midnight
+from ktrdr.domain.market import DATASETS, TIMEFRAME_SECONDS, DatasetSpec, midnight
 from ktrdr.domain.strategies import Strategy
+
+Sources = Mapping[tuple[str, str], DatasetSpec]  # by symbol and timeframe
 
 
 def load_development(catalog: Catalog, key: str) -> Bars:
@@ -37,19 +40,41 @@ def load_market(catalog: Catalog, strategy: Strategy, *, with_holdout: bool) -> 
     holdout is read; they are cut before a higher timeframe is made of them. Raises InvalidInput when a
     series is not there.
     """
+    sources = sources_of(catalog, strategy)
+    end = None if with_holdout else development_end(sources)
+    return market_of(strategy, sources, load_sources(catalog, sources), end)
+
+
+def sources_of(catalog: Catalog, strategy: Strategy) -> Sources:
+    """The data set behind each series that a strategy reads. Raises InvalidInput when one is not there."""
     catalog.dataset_of(strategy)
-    sources = {one: catalog.source_of(*one) for one in series_of(strategy)}
-    known_to = min(source.development_end for source in sources.values() if source is not None)
-    end = midnight(known_to) + DAY
-    stored: dict[str, Bars] = {}
+    found = {one: catalog.source_of(*one) for one in series_of(strategy)}
+    return {one: source for one, source in found.items() if source is not None}
+
+
+def load_sources(catalog: Catalog, sources: Sources) -> dict[str, Bars]:
+    """Every bar of each data set by its key, the holdout's too."""
+    return {key: load_all(catalog, key) for key in dict.fromkeys(one.key for one in sources.values())}
+
+
+def development_end(sources: Sources) -> int:
+    """The moment at which the first of the developments has ended, in seconds since 1970-01-01 UTC."""
+    return midnight(min(one.development_end for one in sources.values())) + DAY
+
+
+def market_of(
+    strategy: Strategy, sources: Sources, stored: Mapping[str, Bars], end: int | None = None
+) -> Market:
+    """The market that the bars of data sets, by key, are to a strategy: those that had closed at the
+    moment `end`, or all of them. Higher timeframes are made of what is left."""
+    known: dict[str, Bars] = {}
     series: dict[tuple[str, str], Bars] = {}
     for (symbol, timeframe), source in sources.items():
-        assert source is not None  # dataset_of has asked for each of them
-        if source.key not in stored:
-            bars = load_all(catalog, source.key)
-            known = len(bars) if with_holdout else closed_by(bars, TIMEFRAME_SECONDS[source.timeframe], end)
-            stored[source.key] = bars.until(known)
-        bars = stored[source.key]
+        if source.key not in known:
+            bars = stored[source.key]
+            until = len(bars) if end is None else closed_by(bars, TIMEFRAME_SECONDS[source.timeframe], end)
+            known[source.key] = bars.until(until)
+        bars = known[source.key]
         same = source.timeframe == timeframe
         series[symbol, timeframe] = bars if same else resample(bars, source.timeframe, timeframe)
     return Market(strategy.training_data.timeframes.base, series)

@@ -217,7 +217,8 @@ class DataProcessFailed(KtrdrError):
 def error_of(code: str, message: str, details: Mapping[str, object]) -> KtrdrError:
     """An error that another process raised, by its code; one of an unknown code is that process's failure."""
     known = (InvalidInput, ImportRefused, ExtraNotInstalled, DatasetExists, DatasetNotFound, DatasetCorrupted)
-    kinds: dict[str, type[KtrdrError]] = {kind.code: kind for kind in (*known, DownloadFailed)}
+    more = (CheckpointCorrupted, DownloadFailed)
+    kinds: dict[str, type[KtrdrError]] = {kind.code: kind for kind in (*known, *more)}
     kind = kinds.get(code, DataProcessFailed)
     error = kind.__new__(kind)
     KtrdrError.__init__(error, message, details)
