@@ -23,7 +23,7 @@ from ktrdr.training.comparisons import Columns, moved, trainings_differ
 from ktrdr.training.loop import train
 from ktrdr.training.problem import Fold, Problem, build_problem
 from ktrdr.training.samples import window_length
-from ktrdr.training.signals import holdout_targets, validation_targets
+from ktrdr.training.signals import holdout_signals, validation_signals
 from ktrdr.training.splits import Ranges
 from ktrdr.training.worlds import World
 
@@ -83,17 +83,20 @@ def _hasty(problem: Problem, seed: int) -> Model:
 def _before_its_time(world: World, model: Model, moments: list[int]) -> Iterator[Leak]:
     """Features, readings and targets up to each bar, while everything that closes later is changed."""
     lead = world.bars(world.symbols[0])
-    matrix = compute_features(world.market, world.symbols[0], world.strategy)
-    first = first_warm(matrix, 0) + window_length(world.strategy) - 1
-    before = [*_seen(world, world.market), *_targets(world, world.market, model, first)]
+    reach = window_length(world.strategy) - 1
+    firsts = {
+        symbol: first_warm(compute_features(world.market, symbol, world.strategy), 0) + reach
+        for symbol in world.symbols
+    }
+    before = [*_seen(world, world.market), *_targets(world, world.market, model, firsts)]
     for at in moments:
         moment = int(lead.time[at]) + world.step
         for perturbation in PERTURBATIONS:
             other = world.changed_after(moment, perturbation)
             after = [*_seen(world, other)]
             # Fewer rows are multiplied in other blocks, which a last bit may show.
-            if at >= first and perturbation in SAME_LENGTH:
-                after += _targets(world, other, model, first)
+            if at >= firsts[world.symbols[0]] and perturbation in SAME_LENGTH:
+                after += _targets(world, other, model, firsts)
             for one, there in zip(before, after, strict=False):
                 known = world.known(one.symbol, moment)
                 yield from moved(one, there, known, perturbation)
@@ -110,15 +113,15 @@ def _seen(world: World, market: Market) -> Iterator[Columns]:
             yield Columns(LeakKind.READING, symbol, time, read.names, read.values)
 
 
-def _targets(world: World, market: Market, model: Model, first: int) -> Iterator[Columns]:
-    """Of the first symbol, from its first warm row on: as in a holdout, and as in a validation."""
-    symbol = world.symbols[0]
-    time = world.bars(symbol).time
-    final = holdout_targets(model.tensors, model.manifest, market, model.strategy, first)
-    yield Columns(LeakKind.TARGET, symbol, time, ("the final networks",), final[:, None])
-    if any(fold["block"][0][1] > fold["block"][0][0] for fold in model.manifest["folds"]):
-        targets, _, _ = validation_targets(model.tensors, model.manifest, market, model.strategy)
-        yield Columns(LeakKind.TARGET, symbol, time, ("each fold's networks",), targets[:, None])
+def _targets(world: World, market: Market, model: Model, firsts: Mapping[str, int]) -> Iterator[Columns]:
+    """Of each symbol from its first warm row on: as in a holdout, and as in a validation."""
+    given = (model.tensors, model.manifest, market, model.strategy)
+    signals = {"the final networks": holdout_signals(*given, firsts)}
+    signals["each fold's networks"] = validation_signals(*given)
+    for name, found in signals.items():
+        for one in found:
+            time = world.bars(one.symbol).time
+            yield Columns(LeakKind.TARGET, one.symbol, time, (name,), one.targets[:, None])
 
 
 def _learnt_too_much(world: World, problem: Problem) -> Iterator[Leak]:
