@@ -8,7 +8,8 @@ from typing import Any
 
 from ktrdr.backtesting.kernel import run as advance
 from ktrdr.backtesting.metrics import metrics
-from ktrdr.backtesting.portfolio import Costs, SimulationState
+from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.rules import Rules, rules_of
 from ktrdr.backtesting.significance import exam
 from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
@@ -25,6 +26,7 @@ from ktrdr.workers.runner import Run
 
 CHUNK_BARS = 1000
 CHECKPOINT_SECONDS = 1.0
+SIMULATION = "simulation.safetensors"
 
 
 def run(run: Run) -> Mapping[str, Any] | None:
@@ -34,20 +36,19 @@ def run(run: Run) -> Mapping[str, Any] | None:
     if (obstacle := backtest_obstacle(strategy)) is not None:
         raise StepFailed("NOT_BACKTESTED_YET", obstacle)
     bars, targets, first, last = _signals(run, strategy, Segment(request["segment"]))
-    costs = Costs(strategy.decisions.cost_model.round_trip_cost)
-    state = _start(run, first)
+    rules = rules_of(strategy)
+    state = _start(run, first, rules)
     saved = time.monotonic()
     while state.bar < last:
-        state = advance(bars, targets, first, last, costs, state, CHUNK_BARS)
+        state = advance(bars, targets, first, last, rules, state, CHUNK_BARS)
         run.report(_progress(state, first, last))
-        stopping = run.should_stop()
-        if stopping or time.monotonic() - saved > CHECKPOINT_SECONDS:
+        due = time.monotonic() - saved > CHECKPOINT_SECONDS
+        _keep(run, state, last, due=due)
+        if due:
             saved = time.monotonic()
-            kept = BacktestCheckpointState(bar=state.bar, first=first, last=last, simulation=state.to_json())
-            run.keep(kept.to_json(), due=True)
-        if stopping:
+        if run.should_stop():
             return None
-    return _result(bars, targets, last, costs, state, request.get("level"))
+    return _result(bars, targets, last, rules, state, request.get("level"))
 
 
 def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any, int, int]:
@@ -64,20 +65,25 @@ def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any,
     return bars, targets, first, last
 
 
-def _start(run: Run, first: int) -> SimulationState:
-    if run.checkpoint is None:
-        return SimulationState.start(first)
-    kept = BacktestCheckpointState.from_json(run.checkpoint.state)
-    return SimulationState.from_json(kept.simulation)
+def _start(run: Run, first: int, rules: Rules) -> SimulationState:
+    if run.checkpoint is None or run.checkpoint.artifacts is None:
+        return SimulationState.start(first, rules)
+    return SimulationState.from_bytes(read_generation(run.artifacts, run.checkpoint.artifacts)[SIMULATION])
+
+
+def _keep(run: Run, state: SimulationState, last: int, *, due: bool) -> None:
+    """The arrays are files, so that the row stays small however long the backtest is."""
+    kept = BacktestCheckpointState(bar=state.bar, first=state.first, last=last)
+    run.keep(kept.to_json(), lambda: {SIMULATION: state.to_bytes()}, due=due)
 
 
 def _result(
-    bars: Bars, targets: Any, last: int, costs: Costs, state: SimulationState, level: float | None
+    bars: Bars, targets: Any, last: int, rules: Rules, state: SimulationState, level: float | None
 ) -> dict[str, Any]:
     trades = [trade.to_json() for trade in state.trade_list()]
     return {
         "metrics": metrics(state, bars),
-        "exam": None if level is None else exam(state, bars, targets, last, costs, level),
+        "exam": None if level is None else exam(state, bars, targets, last, rules, level),
         "trades": trades,
         "trades_sha256": sha256_of(trades),
         "equity_sha256": sha256_of(state.equity.tolist()),
