@@ -185,7 +185,7 @@ def against_peers(python: str) -> bool:
     targets, rules = crossing(bars), Rules(fee=FEE)
 
     def whole() -> float:
-        return metrics(simulate(bars, targets, 0, len(bars), rules), bars)["total_return"]
+        return float(metrics(simulate(bars, targets, 0, len(bars), rules), bars)["total_return"] or 0.0)
 
     seconds, equity, passed = best(whole), 100_000.0 * (1.0 + whole()), True
     for name, limit in PEERS.items():
