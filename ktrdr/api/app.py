@@ -20,6 +20,7 @@ from ktrdr.api.routes import (
     history,
     jobs,
     operations,
+    reports,
     strategies,
 )
 from ktrdr.api.schemas import Failure
@@ -40,7 +41,8 @@ def create_app(backend: Backend) -> ASGIApp:
         following.router(backend.operations, backend.closing),
         history.router(backend.history),
         checkpoints.router(backend.checkpoints),
-        jobs.router(backend.operations, backend.catalog),
+        jobs.router(backend.operations, backend.backtests, backend.catalog),
+        reports.router(backend.reports),
         strategies.router(backend.strategies),
         data.router(backend.data),
         health.router(backend.database),
