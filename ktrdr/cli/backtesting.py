@@ -19,6 +19,17 @@ def _rule(help: str) -> Any:
     return typer.Option(help=f"{help}; the strategy's when left out.")
 
 
+Days = Annotated[str | None, typer.Option(help="Both included: 20140101-20181231, 20140101-, -20181231.")]
+Capital = Annotated[float | None, typer.Option(help="Money at the beginning; 100,000.")]
+Fee = Annotated[float | None, _rule("Of the amount, each side: 0.001 is 0.1 %")]
+Slippage = Annotated[float | None, _rule("Of the price, against us, each side")]
+Fraction = Annotated[float | None, _rule("Of the equity that a new position is worth")]
+StopLoss = Annotated[float | None, _rule("Of the entry price: 0.05 is 5 %")]
+TakeProfit = Annotated[float | None, _rule("Of the entry price")]
+TrailingStop = Annotated[float | None, _rule("Of the best price since the entry")]
+Speed = Annotated[float | None, typer.Option(min=1.0, help="No faster than this, to watch it.")]
+
+
 def backtest(
     model: Annotated[
         str,
@@ -27,19 +38,15 @@ def backtest(
             help="A completed training's operation id, or a strategy file: its latest training is taken.",
         ),
     ],
-    timerange: Annotated[
-        str | None, typer.Option(help="Days, both included: 20140101-20181231, 20140101-, -20181231.")
-    ] = None,
-    fee: Annotated[float | None, _rule("Of the amount, each side: 0.001 is 0.1 %")] = None,
-    slippage: Annotated[float | None, _rule("Of the price, against us, each side")] = None,
-    capital: Annotated[float | None, typer.Option(help="Money at the beginning; 100,000.")] = None,
-    position_fraction: Annotated[float | None, _rule("Of the equity that a new position is worth")] = None,
-    stop_loss: Annotated[float | None, _rule("Of the entry price: 0.05 is 5 %")] = None,
-    take_profit: Annotated[float | None, _rule("Of the entry price")] = None,
-    trailing_stop: Annotated[float | None, _rule("Of the best price since the entry")] = None,
-    bars_per_second: Annotated[
-        float | None, typer.Option(min=1.0, help="No faster than this, to watch it.")
-    ] = None,
+    timerange: Days = None,
+    fee: Fee = None,
+    slippage: Slippage = None,
+    capital: Capital = None,
+    position_fraction: Fraction = None,
+    stop_loss: StopLoss = None,
+    take_profit: TakeProfit = None,
+    trailing_stop: TrailingStop = None,
+    bars_per_second: Speed = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     html: Html = None,
     export: Export = None,
@@ -51,12 +58,7 @@ def backtest(
 
     A file that is to be written (--html, --export, --equity) waits for the end as --watch does.
     """
-    from rich.markup import escape
-
     from ktrdr.cli.client import Client
-    from ktrdr.cli.render import as_json, console
-    from ktrdr.cli.reports import written
-    from ktrdr.cli.training import watched
 
     wanted = {"html": html, "trades": export, "equity": equity}
     check_names(wanted)
@@ -72,17 +74,30 @@ def backtest(
         "trailing_stop": trailing_stop,
         "bars_per_second": bars_per_second,
     }
-    body = {**_of(client, model), **{name: one for name, one in rules.items() if one is not None}}
-    started = client.post("/backtests/start", {**body, "resources": {"num_cpus": cpus}})
+    given = {name: one for name, one in rules.items() if one is not None}
+    body = {**_of(client, model), **given, "resources": {"num_cpus": cpus}}
+    started = client.post("/backtests/start", body)
+    _followed(client, started, wanted, watch=watch or any(wanted.values()), json=json)
+
+
+def _followed(
+    client: Any, started: dict[str, Any], wanted: dict[str, Path | None], *, watch: bool, json: bool
+) -> None:
+    """Say what was started; follow it and write its files, where that is asked for."""
+    from rich.markup import escape
+
+    from ktrdr.cli.render import as_json, console
+    from ktrdr.cli.reports import written
+    from ktrdr.cli.training import watched
+
     operation_id = started["operation_id"]
-    follows = watch or any(wanted.values())
-    if json and not follows:
+    if json and not watch:
         as_json(started)
         return
     if not json:
-        of = f"of {started['training_operation_id']}"
-        console.print(f"Backtest {escape(of)} started ({escape(operation_id)}).", soft_wrap=True)
-    if not follows:
+        of = escape(started["training_operation_id"])
+        console.print(f"Backtest of {of} started ({escape(operation_id)}).", soft_wrap=True)
+    if not watch:
         console.print(f"Follow it: ktrdr operations watch {escape(operation_id)}", soft_wrap=True)
         return
     watched(client, operation_id, json)

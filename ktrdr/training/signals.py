@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ktrdr.data.features import Scaler, Singles, compute_features, readings
 from ktrdr.data.market import Market
-from ktrdr.domain.errors import StepFailed
-from ktrdr.domain.strategies import Strategy, strategy_sha256
+from ktrdr.domain.strategies import Strategy
+from ktrdr.training.compatibility import check_model
 from ktrdr.training.model import load_network, predict
 from ktrdr.training.samples import samples_of
 
@@ -47,13 +47,7 @@ def holdout_targets(
 
 def _checked(manifest: Mapping[str, Any], market: Market, strategy: Strategy) -> Singles:
     """What the networks are given of each bar, if they were trained for this strategy."""
-    names = strategy.features()
-    if list(names) != manifest["features"] or strategy_sha256(strategy) != manifest["strategy_sha256"]:
-        differing = sorted(set(names) ^ set(manifest["features"]))
-        raise StepFailed(
-            "MODEL_MISMATCH",
-            f"The model was trained for another strategy (features that differ: {differing}). Train it anew.",
-        )
+    check_model(manifest, strategy)
     symbol = strategy.training_data.symbols.all[0]
     if strategy.model.learn_memberships:
         return readings(market, symbol, strategy).values

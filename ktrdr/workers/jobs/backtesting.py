@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from ktrdr.backtesting.kernel import CHUNK
 from ktrdr.backtesting.kernel import run as advance
 from ktrdr.backtesting.metrics import metrics
-from ktrdr.backtesting.portfolio import Costs, SimulationState
+from ktrdr.backtesting.portfolio import INITIAL_CASH, Costs, SimulationState
 from ktrdr.backtesting.significance import exam
 from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
@@ -19,11 +23,13 @@ from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
 from ktrdr.domain.strategies import Strategy, backtest_obstacle, parse_strategy
+from ktrdr.domain.timeranges import parse_timerange
 from ktrdr.training.signals import holdout_targets, validation_targets
 from ktrdr.workers.jobs.files import unpack
+from ktrdr.workers.jobs.pace import SpeedLimit
 from ktrdr.workers.runner import Run
 
-CHUNK_BARS = 1000
+MIN_BARS = 2  # a return needs two closes
 CHECKPOINT_SECONDS = 1.0
 
 
@@ -34,12 +40,16 @@ def run(run: Run) -> Mapping[str, Any] | None:
     if (obstacle := backtest_obstacle(strategy)) is not None:
         raise StepFailed("NOT_BACKTESTED_YET", obstacle)
     bars, targets, first, last = _signals(run, strategy, Segment(request["segment"]))
+    first, last = _days(bars, first, last, request.get("timerange"))
     costs = Costs(strategy.decisions.cost_model.round_trip_cost)
     state = _start(run, first)
+    limit = SpeedLimit(request.get("bars_per_second"), CHUNK)
     saved = time.monotonic()
     while state.bar < last:
-        state = advance(bars, targets, first, last, costs, state, CHUNK_BARS)
-        run.report(_progress(state, first, last))
+        before = state.bar
+        state = advance(bars, targets, first, last, costs, state, limit.chunk)
+        run.report(_progress(state, bars, first, last))
+        limit.wait(state.bar - before, run.should_stop)
         stopping = run.should_stop()
         if stopping or time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
@@ -48,6 +58,24 @@ def run(run: Run) -> Mapping[str, Any] | None:
         if stopping:
             return None
     return _result(bars, targets, last, costs, state, request.get("level"))
+
+
+def _days(bars: Bars, first: int, last: int, timerange: str | None) -> tuple[int, int]:
+    """The rows of [first, last) that open on the days that were asked for."""
+    if timerange is None:
+        return first, last
+    wanted = parse_timerange(timerange)
+    if wanted.begin is not None:
+        first = max(first, int(np.searchsorted(bars.time, wanted.begin)))
+    if wanted.end is not None:
+        last = min(last, int(np.searchsorted(bars.time, wanted.end)))
+    if last - first < MIN_BARS:
+        raise StepFailed(
+            "NOT_ENOUGH_DATA",
+            f"{max(0, last - first)} bars of the validation segment lie in {timerange}; at least {MIN_BARS} "
+            "are needed. Name more days.",
+        )
+    return first, last
 
 
 def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any, int, int]:
@@ -85,8 +113,20 @@ def _result(
     }
 
 
-def _progress(state: SimulationState, first: int, last: int) -> Progress:
-    done = state.bar - first
-    percent = 100.0 * done / max(1, last - first)
-    message = f"bar {done} of {last - first}, {len(state.trades)} trades"
-    return Progress(percent, message, {"bar": done, "bars": last - first, "trades": len(state.trades)})
+def _progress(state: SimulationState, bars: Bars, first: int, last: int) -> Progress:
+    done, total = state.bar - first, last - first
+    equity = float(state.equity[-1])
+    date = datetime.fromtimestamp(int(bars.time[state.bar - 1]), UTC).isoformat()
+    profit = equity / INITIAL_CASH - 1.0
+    return Progress(
+        percent=100.0 * done / total,
+        message=f"bar {done:,} of {total:,}, {date[:10]}, profit {profit:+.2%}, {len(state.trades):,} trades",
+        detail={
+            "bar": done,
+            "bars": total,
+            "date": date,
+            "equity": equity,
+            "profit_ratio": profit,
+            "trades": len(state.trades),
+        },
+    )
