@@ -3,9 +3,9 @@
 A perceptron 64-32-3 on 100,000 rows of 30 features, batch 256, one thread, trained by the product's loop.
 Both have the worker's recorder beat beside them, on SQLite; one of them hands the state over after every
 epoch, and the writer makes generations of it, synced to the disk, which the recorder points at. The two
-take turns, a stretch of epochs each. Prints the lower quartiles by the clock and by the CPU time of all threads,
-which other programs on the machine disturb less, and how many generations and rows were written; exits
-with 1 when the ratio by the clock is above the limit.
+take turns, a stretch of epochs each. Prints the lower quartiles by the clock and by the CPU time of all
+threads, which other programs on the machine disturb less, and how many generations and rows were written;
+exits with 1 when the ratio by the clock is above the limit.
 """
 
 from __future__ import annotations

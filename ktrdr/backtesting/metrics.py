@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ktrdr.backtesting.portfolio import INITIAL_CASH, SimulationState
+from ktrdr.backtesting.portfolio import PNL, SimulationState
 from ktrdr.backtesting.prices import Floats, Prices
 
 
@@ -22,8 +22,9 @@ def strategy_returns(result: SimulationState) -> Floats:
 
 
 def benchmark_returns(result: SimulationState, bars: Prices) -> Floats:
-    """(m - 1,) close-to-close returns of holding the same bars."""
-    closes = bars.close[result.first : result.bar]
+    """(m - 1,) close-to-close returns of holding the same bars; of several symbols, of having put the
+    same amount into each at the first close and kept it."""
+    closes = _held(result, bars)
     return np.asarray(closes[1:] / closes[:-1] - 1.0)
 
 
@@ -36,11 +37,11 @@ def metrics(result: SimulationState, bars: Prices) -> dict[str, float]:
     if len(result.equity) == 0:
         raise ValueError("nothing was simulated yet: there is nothing to measure")
     returns = strategy_returns(result)
-    total = float(result.equity[-1]) / INITIAL_CASH - 1.0
-    worth = np.concatenate([[INITIAL_CASH], result.equity])
+    total = float(result.equity[-1]) / result.capital - 1.0
+    worth = np.concatenate([[result.capital], result.equity])
     peaks = np.maximum.accumulate(worth)
-    closes = bars.close[result.first : result.bar]
-    won = int(np.count_nonzero(result.trades[:, 6] > 0.0))
+    closes = _held(result, bars)
+    won = int(np.count_nonzero(result.trades[:, PNL] > 0.0))
     return {
         "total_return": total,
         "annual_return": _annual(total, len(returns), bars.per_year),
@@ -51,6 +52,12 @@ def metrics(result: SimulationState, bars: Prices) -> dict[str, float]:
         "exposure": result.bars_in_market / len(result.equity),
         "buy_and_hold_return": float(closes[-1] / closes[0] - 1.0),
     }
+
+
+def _held(result: SimulationState, bars: Prices) -> Floats:
+    """(m,) the worth of the same bars, held."""
+    closes = bars.close[result.first : result.bar]
+    return closes if closes.ndim == 1 else np.asarray((closes / closes[0]).mean(axis=1))
 
 
 def _annual(total: float, bars: int, per_year: float) -> float:

@@ -2,51 +2,85 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from ktrdr.backtesting.prices import Floats
+from ktrdr.backtesting.rules import Rules
 
-INITIAL_CASH = 100_000.0
-TRADE_COLUMNS = 8  # entry_bar, exit_bar, direction, entry_price, exit_price, units, pnl, return
+# The account, (5,): money in no position, the money it began with, bars with a position, positions
+# now, and whether it lost everything.
+CASH, CAPITAL, IN_MARKET, HELD, RUINED = range(5)
+ACCOUNT_COLUMNS = 5
+
+# A position, one row a symbol: its own money beside its units (what a short was paid, less costs),
+# units (below zero: short), bar and price of the entry, the equity committed and the fee paid to
+# enter, the best price since, the direction that was stopped out and waits for another target, and
+# how many bars the next entry is still away.
+(
+    POCKET,
+    UNITS,
+    ENTRY_BAR,
+    ENTRY_PRICE,
+    COMMITTED,
+    ENTRY_FEE,
+    BEST,
+    BLOCKED,
+    WAIT,
+) = range(9)
+POSITION_COLUMNS = 9
+
+# A closed trade, one row each; the names of `Trade`.
+(
+    SYMBOL,
+    TRADE_ENTRY_BAR,
+    TRADE_EXIT_BAR,
+    DIRECTION,
+    TRADE_ENTRY_PRICE,
+    TRADE_EXIT_PRICE,
+    TRADE_UNITS,
+    FEE,
+    PNL,
+    RETURN,
+    REASON,
+) = range(11)
+TRADE_COLUMNS = 11
+
+REASONS = ("signal", "stop_loss", "take_profit", "trailing_stop", "end", "ruined")
 NO_TRADES = np.empty((0, TRADE_COLUMNS))
 NO_EQUITY = np.empty(0)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Fees, spread and slippage of getting in and out again, as a fraction of the amount traded."""
-
-    round_trip: float
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.round_trip < 1.0:
-            raise ValueError(f"round_trip costs are a fraction from 0 to below 1, not {self.round_trip}")
-
-    @property
-    def one_way(self) -> float:
-        return self.round_trip / 2.0
-
-    def doubled(self) -> Costs:
-        return Costs(min(2.0 * self.round_trip, 0.999))
+_SHAPES: Mapping[str, tuple[int, ...]] = {
+    "account": (ACCOUNT_COLUMNS,),
+    "positions": (-1, POSITION_COLUMNS),
+    "trades": (-1, TRADE_COLUMNS),
+    "equity": (-1,),
+}
 
 
 @dataclass(frozen=True)
 class Trade:
-    """One closed position. `pnl` is in money and `return_` a fraction of equity, both after costs."""
+    """One closed position. `fee` (both sides) and `pnl` are in money, `pnl` and `return_` after all costs.
 
+    `return_` is a fraction of the equity that was committed, `symbol` an index into the symbols, and
+    `units` are below zero of a short.
+    """
+
+    symbol: int
     entry_bar: int
     exit_bar: int
     direction: int
     entry_price: float
     exit_price: float
     units: float
+    fee: float
     pnl: float
     return_: float
+    reason: str
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -56,77 +90,84 @@ class Trade:
 class SimulationState:
     """The simulation before it has looked at bar `bar`.
 
-    `trades` is (k, 8), one closed trade a row; `equity` holds the worth at the close of every bar so
-    far. Two states are the same when their `to_json` is.
+    `trades` is (k, 11), one closed trade a row in the order of closing; `equity` (m,) holds the worth
+    at the close of every bar so far; `account` and `positions` are as the columns above. Two states
+    are the same when their `to_bytes` is.
     """
 
     bar: int
-    cash: float = INITIAL_CASH
-    units: float = 0.0  # below zero: short
-    entry_bar: int = -1
-    entry_price: float = 0.0
-    entry_equity: float = 0.0
-    bars_in_market: int = 0
-    ruined: bool = False
+    account: Floats
+    positions: Floats
     trades: Floats = field(default_factory=NO_TRADES.copy)
     equity: Floats = field(default_factory=NO_EQUITY.copy)
 
     @classmethod
-    def start(cls, first: int) -> SimulationState:
+    def start(cls, first: int, rules: Rules | None = None, symbols: int = 1) -> SimulationState:
         """Nothing but cash, before bar `first`."""
-        return cls(bar=first)
+        capital = (rules or Rules()).capital
+        account = np.array([capital, capital, 0.0, 0.0, 0.0])
+        positions = np.zeros((symbols, POSITION_COLUMNS))
+        positions[:, ENTRY_BAR] = -1.0
+        return cls(first, account, positions)
 
     @property
     def first(self) -> int:
         """The bar at which this simulation began."""
         return self.bar - len(self.equity)
 
-    def trade_list(self) -> list[Trade]:
-        return [
-            Trade(int(row[0]), int(row[1]), int(row[2]), *(float(value) for value in row[3:]))
-            for row in self.trades
-        ]
+    @property
+    def capital(self) -> float:
+        """The money it began with."""
+        return float(self.account[CAPITAL])
 
-    def to_json(self) -> dict[str, Any]:
-        """Exact: Python writes floats so that they read back as the same bits."""
-        return {
-            "bar": self.bar,
-            "cash": self.cash,
-            "units": self.units,
-            "entry_bar": self.entry_bar,
-            "entry_price": self.entry_price,
-            "entry_equity": self.entry_equity,
-            "bars_in_market": self.bars_in_market,
-            "ruined": self.ruined,
-            "trades": _pack(self.trades),
-            "equity": _pack(self.equity),
-        }
+    @property
+    def cash(self) -> float:
+        """Money that is in no position."""
+        return float(self.account[CASH])
+
+    @property
+    def bars_in_market(self) -> int:
+        """Bars that had a position after the fills at their open."""
+        return int(self.account[IN_MARKET])
+
+    @property
+    def held(self) -> int:
+        """How many positions are open."""
+        return int(self.account[HELD])
+
+    @property
+    def ruined(self) -> bool:
+        return bool(self.account[RUINED])
+
+    def trade_list(self) -> list[Trade]:
+        return [_trade(row) for row in self.trades.tolist()]
+
+    def to_bytes(self) -> bytes:
+        """Exact, as safetensors; equal states give equal bytes."""
+        arrays = {name: np.ascontiguousarray(getattr(self, name), dtype=np.float64) for name in _SHAPES}
+        return save({**arrays, "bar": np.array([self.bar], dtype=np.int64)})
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> SimulationState:
-        """Raises ValueError when `value` is not what `to_json` wrote."""
+    def from_bytes(cls, content: bytes) -> SimulationState:
+        """Raises ValueError when `content` is not what `to_bytes` wrote."""
         try:
-            return cls(
-                bar=int(value["bar"]),
-                cash=float(value["cash"]),
-                units=float(value["units"]),
-                entry_bar=int(value["entry_bar"]),
-                entry_price=float(value["entry_price"]),
-                entry_equity=float(value["entry_equity"]),
-                bars_in_market=int(value["bars_in_market"]),
-                ruined=bool(value["ruined"]),
-                trades=_unpack(value["trades"]).reshape(-1, TRADE_COLUMNS),
-                equity=_unpack(value["equity"]),
-            )
+            found = load(content)
+            arrays = {name: np.array(found[name], dtype=np.float64) for name in _SHAPES}
+            bar = int(found["bar"][0])
+        except SafetensorError as wrong:
+            raise ValueError(f"not a simulation state: {wrong}") from wrong
         except KeyError as missing:
             raise ValueError(f"a simulation state without {missing}") from missing
-        except TypeError as wrong:
-            raise ValueError(f"a simulation state with a value of the wrong type: {wrong}") from wrong
+        for name, shape in _SHAPES.items():
+            wrong_size = any(
+                want not in (-1, have) for want, have in zip(shape, arrays[name].shape, strict=False)
+            )
+            if arrays[name].ndim != len(shape) or wrong_size:
+                raise ValueError(f"a simulation state whose {name} have the shape {arrays[name].shape}")
+        return cls(bar, **arrays)
 
 
-def _pack(values: Floats) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, dtype="<f8").tobytes()).decode()
-
-
-def _unpack(text: str) -> Floats:
-    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").astype(np.float64)
+def _trade(row: list[float]) -> Trade:
+    symbol, entered, left, side = (int(value) for value in row[:TRADE_ENTRY_PRICE])
+    paid, got, units, fee, pnl, part, why = row[TRADE_ENTRY_PRICE:]
+    return Trade(symbol, entered, left, side, paid, got, units, fee, pnl, part, REASONS[int(why)])

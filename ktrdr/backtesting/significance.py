@@ -12,8 +12,9 @@ import statsmodels.api as sm  # type: ignore[import-untyped, unused-ignore]
 
 from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.metrics import benchmark_returns, strategy_returns
-from ktrdr.backtesting.portfolio import Costs, SimulationState
-from ktrdr.backtesting.prices import Floats, Prices, Targets
+from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.prices import Floats, Panel, Prices, Targets
+from ktrdr.backtesting.rules import Rules
 from ktrdr.domain.market import TRADING_DAYS
 
 LAGS = 10
@@ -108,13 +109,11 @@ def alpha_test(
     return AlphaTest(alpha, t_value, p_value, n, beta)
 
 
-def vetoes(bars: Prices, targets: Targets, first: int, last: int, costs: Costs) -> Vetoes:
+def vetoes(bars: Prices, targets: Targets, first: int, last: int, rules: Rules) -> Vetoes:
     """The same decisions at twice the costs, and the same decisions acted on one bar later."""
-    late = targets.copy()
-    late[first + 1 : last] = targets[first : last - 1]
-    late[first] = 0
-    dear = _alpha_of(simulate(bars, targets, first, last, costs.doubled()), bars)
-    slow = _alpha_of(simulate(bars, late, first, last, costs), bars)
+    late = _one_bar_late(bars, targets, first, last)
+    dear = _alpha_of(simulate(bars, targets, first, last, rules.doubled()), bars)
+    slow = _alpha_of(simulate(bars, late, first, last, rules), bars)
     return Vetoes(dear.alpha_annual, slow.alpha_annual)
 
 
@@ -139,7 +138,7 @@ def power_report(test: AlphaTest, level: float, *, per_year: float = TRADING_DAY
 
 
 def exam(
-    result: SimulationState, bars: Prices, targets: Targets, last: int, costs: Costs, level: float
+    result: SimulationState, bars: Prices, targets: Targets, last: int, rules: Rules, level: float
 ) -> dict[str, Any]:
     """The holdout's whole answer as JSON: the test, its level, the vetoes and the power it had.
 
@@ -148,7 +147,7 @@ def exam(
     if result.bar != last:
         raise ValueError(f"the simulation stands at bar {result.bar}, not at the end of its segment, {last}")
     test = _alpha_of(result, bars)
-    worse = vetoes(bars, targets, result.first, last, costs)
+    worse = vetoes(bars, targets, result.first, last, rules)
     return {
         **asdict(test),
         "level": level,
@@ -156,6 +155,21 @@ def exam(
         "vetoes": worse.to_json(),
         "power": asdict(power_report(test, level, per_year=bars.per_year)),
     }
+
+
+def _one_bar_late(bars: Prices, targets: Targets, first: int, last: int) -> Targets:
+    """Each target of [first, last) at the next bar that its symbol has; the first one is 0."""
+    late = targets.copy()
+    if not isinstance(bars, Panel):
+        late[first + 1 : last] = targets[first : last - 1]
+        late[first] = 0
+        return late
+    rows = np.arange(first, last)
+    for symbol, there in enumerate(bars.present[first:last].T):
+        own = rows[there]
+        before = np.searchsorted(own, rows, side="right") - 2  # the symbol's bar before the one in force
+        late[first:last, symbol] = np.where(before >= 0, targets[own[np.maximum(before, 0)], symbol], 0)
+    return late
 
 
 def _alpha_of(result: SimulationState, bars: Prices) -> AlphaTest:

@@ -140,12 +140,11 @@ class TrainingCheckpointState(_State):
 
 @dataclass(frozen=True)
 class BacktestCheckpointState(_State):
-    """Where a backtest stands, and the simulation's whole state."""
+    """Where a backtest stands; the simulation's whole state is its file."""
 
     bar: int
     first: int
     last: int
-    simulation: Mapping[str, Any]
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

@@ -33,14 +33,17 @@ def load_with_holdout(catalog: Catalog, key: str) -> tuple[Bars, int]:
 def load_market(catalog: Catalog, strategy: Strategy, *, with_holdout: bool) -> Market:
     """Every series that a strategy reads, the symbols of its indicators' data sources too.
 
-    Without the holdout all of them end where development ends in the strategy's own data set; they are
-    cut before a higher timeframe is made of them. Raises InvalidInput when a series is not there.
+    Without the holdout all of them end where the first of their developments ends, so that nobody's
+    holdout is read; they are cut before a higher timeframe is made of them. Raises InvalidInput when a
+    series is not there.
     """
-    end = midnight(catalog.dataset_of(strategy).development_end) + DAY
+    catalog.dataset_of(strategy)
+    sources = {one: catalog.source_of(*one) for one in series_of(strategy)}
+    known_to = min(source.development_end for source in sources.values() if source is not None)
+    end = midnight(known_to) + DAY
     stored: dict[str, Bars] = {}
     series: dict[tuple[str, str], Bars] = {}
-    for symbol, timeframe in series_of(strategy):
-        source = catalog.source_of(symbol, timeframe)
+    for (symbol, timeframe), source in sources.items():
         assert source is not None  # dataset_of has asked for each of them
         if source.key not in stored:
             bars = load_all(catalog, source.key)

@@ -79,10 +79,10 @@ class TestStates:
         state = build(session, training_checkpoint_epoch=epoch)
         assert AgentCheckpointState.from_json(json.loads(json.dumps(state.to_json()))) == state
 
-    @given(st.integers(0), st.integers(0), st.integers(0), MAPPING)
-    def test_worker_states_survive_json(self, a: int, b: int, c: int, simulation: dict[str, Any]) -> None:
+    @given(st.integers(0), st.integers(0), st.integers(0))
+    def test_worker_states_survive_json(self, a: int, b: int, c: int) -> None:
         training = TrainingCheckpointState(epoch=a, total_epochs=b)
-        backtest = BacktestCheckpointState(bar=a, first=b, last=c, simulation=simulation)
+        backtest = BacktestCheckpointState(bar=a, first=b, last=c)
         assert TrainingCheckpointState.from_json(json.loads(json.dumps(training.to_json()))) == training
         assert BacktestCheckpointState.from_json(json.loads(json.dumps(backtest.to_json()))) == backtest
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +14,8 @@ import numpy as np
 from ktrdr.backtesting.kernel import CHUNK
 from ktrdr.backtesting.kernel import run as advance
 from ktrdr.backtesting.metrics import metrics
-from ktrdr.backtesting.portfolio import INITIAL_CASH, Costs, SimulationState
+from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.rules import Rules, rules_of
 from ktrdr.backtesting.significance import exam
 from ktrdr.checkpointing.artifacts import read_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
@@ -31,6 +34,18 @@ from ktrdr.workers.runner import Run
 
 MIN_BARS = 2  # a return needs two closes
 CHECKPOINT_SECONDS = 1.0
+SIMULATION = "simulation.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What is simulated: the targets of every bar, over the rows [first, last)."""
+
+    bars: Bars
+    targets: Any
+    first: int
+    last: int
+    rules: Rules
 
 
 def run(run: Run) -> Mapping[str, Any] | None:
@@ -39,25 +54,26 @@ def run(run: Run) -> Mapping[str, Any] | None:
     strategy = parse_strategy(request["strategy_config"])
     if (obstacle := backtest_obstacle(strategy)) is not None:
         raise StepFailed("NOT_BACKTESTED_YET", obstacle)
-    bars, targets, first, last = _signals(run, strategy, Segment(request["segment"]))
+    rules = replace(rules_of(strategy), **request.get("rules", {}))
+    problem = _problem(run, strategy, rules)
+    state = _simulated(run, problem)
+    return None if state is None else _result(problem, state, request)
+
+
+def _problem(run: Run, strategy: Strategy, rules: Rules) -> _Problem:
+    """Recomputed on resume, all of it causal."""
+    request = run.operation.request
+    segment = Segment(request["segment"])
+    tensors, manifest = unpack(read_generation(run.artifacts, Manifest.from_json(request["model"])))
+    market = load_market(run.catalog, strategy, with_holdout=segment is Segment.HOLDOUT)
+    bars = market.bars(strategy.training_data.symbols.all[0], market.base)
+    if segment is Segment.HOLDOUT:
+        first = development_bars(bars, run.catalog.dataset_of(strategy), market.base)
+        targets = holdout_targets(tensors, manifest, market, strategy, first)
+        return _Problem(bars, targets, first, len(bars), rules)
+    targets, first, last = validation_targets(tensors, manifest, market, strategy)
     first, last = _days(bars, first, last, request.get("timerange"))
-    costs = Costs(strategy.decisions.cost_model.round_trip_cost)
-    state = _start(run, first)
-    limit = SpeedLimit(request.get("bars_per_second"), CHUNK)
-    saved = time.monotonic()
-    while state.bar < last:
-        before = state.bar
-        state = advance(bars, targets, first, last, costs, state, limit.chunk)
-        run.report(_progress(state, bars, first, last))
-        limit.wait(state.bar - before, run.should_stop)
-        stopping = run.should_stop()
-        if stopping or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            saved = time.monotonic()
-            kept = BacktestCheckpointState(bar=state.bar, first=first, last=last, simulation=state.to_json())
-            run.keep(kept.to_json(), due=True)
-        if stopping:
-            return None
-    return _result(bars, targets, last, costs, state, request.get("level"))
+    return _Problem(bars, targets, first, last, rules)
 
 
 def _days(bars: Bars, first: int, last: int, timerange: str | None) -> tuple[int, int]:
@@ -78,46 +94,57 @@ def _days(bars: Bars, first: int, last: int, timerange: str | None) -> tuple[int
     return first, last
 
 
-def _signals(run: Run, strategy: Strategy, segment: Segment) -> tuple[Bars, Any, int, int]:
-    """The bars, each bar's target and the segment; recomputed on resume, all of it causal."""
-    tensors, manifest = unpack(
-        read_generation(run.artifacts, Manifest.from_json(run.operation.request["model"]))
-    )
-    market = load_market(run.catalog, strategy, with_holdout=segment is Segment.HOLDOUT)
-    bars = market.bars(strategy.training_data.symbols.all[0], market.base)
-    if segment is Segment.HOLDOUT:
-        first = development_bars(bars, run.catalog.dataset_of(strategy), market.base)
-        return bars, holdout_targets(tensors, manifest, market, strategy, first), first, len(bars)
-    targets, first, last = validation_targets(tensors, manifest, market, strategy)
-    return bars, targets, first, last
+def _simulated(run: Run, problem: _Problem) -> SimulationState | None:
+    """The state behind the last bar; None when it was told to stop, with the state before kept."""
+    state = _start(run, problem)
+    limit = SpeedLimit(run.operation.request.get("bars_per_second"), CHUNK)
+    saved = time.monotonic()
+    while (begin := state.bar) < problem.last:
+        state = advance(
+            problem.bars, problem.targets, problem.first, problem.last, problem.rules, state, limit.chunk
+        )
+        run.report(_progress(state, problem))
+        limit.wait(state.bar - begin, run.should_stop)
+        due = time.monotonic() - saved > CHECKPOINT_SECONDS
+        saved = time.monotonic() if due else saved
+        _keep(run, state, problem.last, due=due)
+        if run.should_stop():
+            return None
+    return state
 
 
-def _start(run: Run, first: int) -> SimulationState:
-    if run.checkpoint is None:
-        return SimulationState.start(first)
-    kept = BacktestCheckpointState.from_json(run.checkpoint.state)
-    return SimulationState.from_json(kept.simulation)
+def _start(run: Run, problem: _Problem) -> SimulationState:
+    if run.checkpoint is None or run.checkpoint.artifacts is None:
+        return SimulationState.start(problem.first, problem.rules)
+    return SimulationState.from_bytes(read_generation(run.artifacts, run.checkpoint.artifacts)[SIMULATION])
 
 
-def _result(
-    bars: Bars, targets: Any, last: int, costs: Costs, state: SimulationState, level: float | None
-) -> dict[str, Any]:
+def _keep(run: Run, state: SimulationState, last: int, *, due: bool) -> None:
+    """The arrays are files, so that the row stays small however long the backtest is."""
+    kept = BacktestCheckpointState(bar=state.bar, first=state.first, last=last)
+    run.keep(kept.to_json(), lambda: {SIMULATION: state.to_bytes()}, due=due)
+
+
+def _result(problem: _Problem, state: SimulationState, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the row says; the trades and the equity themselves are files of the report."""
+    bars, rules, level = problem.bars, problem.rules, request.get("level")
     trades = [trade.to_json() for trade in state.trade_list()]
     return {
         "metrics": metrics(state, bars),
-        "exam": None if level is None else exam(state, bars, targets, last, costs, level),
-        "trades": trades,
+        "exam": None if level is None else exam(state, bars, problem.targets, problem.last, rules, level),
         "trades_sha256": sha256_of(trades),
         "equity_sha256": sha256_of(state.equity.tolist()),
-        "bars": last - state.first,
+        "exit_reasons": dict(Counter(trade["reason"] for trade in trades)),
+        "bars": problem.last - problem.first,
+        "first": _date(bars, problem.first),
+        "last": _date(bars, problem.last - 1),
     }
 
 
-def _progress(state: SimulationState, bars: Bars, first: int, last: int) -> Progress:
-    done, total = state.bar - first, last - first
+def _progress(state: SimulationState, problem: _Problem) -> Progress:
+    done, total = state.bar - problem.first, problem.last - problem.first
     equity = float(state.equity[-1])
-    date = datetime.fromtimestamp(int(bars.time[state.bar - 1]), UTC).isoformat()
-    profit = equity / INITIAL_CASH - 1.0
+    date, profit = _date(problem.bars, state.bar - 1), equity / state.capital - 1.0
     return Progress(
         percent=100.0 * done / total,
         message=f"bar {done:,} of {total:,}, {date[:10]}, profit {profit:+.2%}, {len(state.trades):,} trades",
@@ -130,3 +157,8 @@ def _progress(state: SimulationState, bars: Bars, first: int, last: int) -> Prog
             "trades": len(state.trades),
         },
     )
+
+
+def _date(bars: Bars, row: int) -> str:
+    """When a bar opens."""
+    return datetime.fromtimestamp(int(bars.time[row]), UTC).isoformat()

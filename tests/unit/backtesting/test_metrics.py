@@ -9,7 +9,8 @@ from hypothesis import given, settings
 
 from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.metrics import benchmark_returns, metrics, strategy_returns
-from ktrdr.backtesting.portfolio import Costs, SimulationState
+from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.rules import Rules
 
 from .market import Case, TwoPrices, cases, random_bars, random_targets
 
@@ -17,7 +18,7 @@ from .market import Case, TwoPrices, cases, random_bars, random_targets
 def test_metrics_are_those_of_numpy() -> None:
     """Each figure, computed a second time from the equity curve and the trades."""
     bars, targets = random_bars(1200, 3), random_targets(1200, 4)
-    result = simulate(bars, targets, 100, 1200, Costs(0.002))
+    result = simulate(bars, targets, 100, 1200, Rules(fee=0.001))
     found = metrics(result, bars)
     worth = np.insert(result.equity, 0, 100_000.0)
     returns = np.diff(np.log(result.equity))
@@ -36,14 +37,14 @@ def test_metrics_are_those_of_numpy() -> None:
 def test_always_long_without_costs_is_buy_and_hold_from_the_second_open() -> None:
     """The benchmark and a strategy that never leaves differ on the first bar held only."""
     bars = random_bars(300, 5)
-    result = simulate(bars, np.ones(300, dtype=np.int8), 0, 300, Costs(0.0))
+    result = simulate(bars, np.ones(300, dtype=np.int8), 0, 300, Rules())
     assert strategy_returns(result)[1:] == pytest.approx(benchmark_returns(result, bars)[1:])
 
 
 def test_a_strategy_that_never_trades_says_so() -> None:
     """No trade, no return, no risk: the trades gate has its number."""
     bars = random_bars(300, 6)
-    found = metrics(simulate(bars, np.zeros(300, dtype=np.int8), 0, 300, Costs(0.003)), bars)
+    found = metrics(simulate(bars, np.zeros(300, dtype=np.int8), 0, 300, Rules(fee=0.0015)), bars)
     assert (found["trades"], found["sharpe"], found["max_drawdown"], found["exposure"]) == (0, 0.0, 0.0, 0.0)
 
 
@@ -51,7 +52,7 @@ def test_a_strategy_that_never_trades_says_so() -> None:
 @given(cases())
 def test_metrics_are_always_finite(case: Case) -> None:
     """Ruin, a single bar, wild prices: every figure can be written as JSON and is in its range."""
-    result = simulate(case.bars, case.targets, case.first, case.last, Costs(case.round_trip))
+    result = simulate(case.bars, case.targets, case.first, case.last, case.rules)
     found = metrics(result, case.bars)
     json.dumps(found, allow_nan=False)
     assert 0.0 <= found["max_drawdown"] <= 1.0

@@ -8,7 +8,7 @@ import statsmodels.api as sm  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
 from ktrdr.backtesting.kernel import simulate
-from ktrdr.backtesting.portfolio import Costs
+from ktrdr.backtesting.rules import Rules
 from ktrdr.backtesting.significance import AlphaTest, alpha_test, exam, power_report, vetoes
 from ktrdr.domain.market import opening_level
 
@@ -75,8 +75,8 @@ def test_trading_on_noise_is_not_significant_after_costs() -> None:
     """Random decisions on random prices: no alpha to speak of in any of twenty seeds, and the vetoes hold."""
     for seed in range(20):
         bars, targets = random_bars(YEARS_5, seed), random_targets(YEARS_5, seed + 100)
-        result = simulate(bars, targets, 0, YEARS_5, Costs(0.003))
-        answer = exam(result, bars, targets, YEARS_5, Costs(0.003), opening_level(1))
+        result = simulate(bars, targets, 0, YEARS_5, Rules(fee=0.0015))
+        answer = exam(result, bars, targets, YEARS_5, Rules(fee=0.0015), opening_level(1))
         assert not (answer["significant"] and answer["vetoes"]["passed"])
 
 
@@ -116,12 +116,12 @@ def seeing(bars: TwoPrices, ahead: int) -> NDArray[np.int8]:
 def test_the_vetoes_tell_costs_and_lag_apart() -> None:
     """An oracle of the next move lives by its timing; one of the move after it does better when late."""
     bars = random_bars(800, 9)
-    next_move = vetoes(bars, seeing(bars, 1), 0, 800, Costs(0.001))
+    next_move = vetoes(bars, seeing(bars, 1), 0, 800, Rules(fee=0.0005))
     assert next_move.alpha_costs_doubled > 0.0
     assert not next_move.alpha_one_bar_late > 0.0
     assert not next_move.passed
     assert "one bar later" in next_move.reasons[0]
-    assert vetoes(bars, seeing(bars, 2), 0, 800, Costs(0.0001)).alpha_one_bar_late > 0.0
+    assert vetoes(bars, seeing(bars, 2), 0, 800, Rules(fee=5e-05)).alpha_one_bar_late > 0.0
 
 
 def test_one_bar_late_is_the_same_decisions_shifted_and_flat_before_them() -> None:
@@ -130,8 +130,10 @@ def test_one_bar_late_is_the_same_decisions_shifted_and_flat_before_them() -> No
     targets[50] = 1
     late = np.concatenate([[0], targets[:-1]]).astype(np.int8)
     late[50] = 0
-    expected = exam(simulate(bars, late, 50, 300, Costs(0.001)), bars, late, 300, Costs(0.001), 0.03)
-    found = vetoes(bars, targets, 50, 300, Costs(0.001))
+    expected = exam(
+        simulate(bars, late, 50, 300, Rules(fee=0.0005)), bars, late, 300, Rules(fee=0.0005), 0.03
+    )
+    found = vetoes(bars, targets, 50, 300, Rules(fee=0.0005))
     assert found.alpha_one_bar_late == expected["alpha_annual"]
 
 
@@ -139,11 +141,11 @@ def test_significant_means_below_the_level() -> None:
     """The exam's own p-value as the level is not passed; the next number above it is."""
     bars = random_bars(800, 14)
     targets = np.where(random_targets(800, 15, 0.5) > 0, seeing(bars, 1), 0).astype(np.int8)
-    result = simulate(bars, targets, 0, 800, Costs(0.02))
-    p_value = exam(result, bars, targets, 800, Costs(0.02), 0.03)["p_value"]
+    result = simulate(bars, targets, 0, 800, Rules(fee=0.01))
+    p_value = exam(result, bars, targets, 800, Rules(fee=0.01), 0.03)["p_value"]
     assert 0.0 < p_value < 1.0
     for level, significant in ((p_value, False), (float(np.nextafter(p_value, 1.0)), True)):
-        assert exam(result, bars, targets, 800, Costs(0.02), level)["significant"] is significant
+        assert exam(result, bars, targets, 800, Rules(fee=0.01), level)["significant"] is significant
 
 
 def test_costs_alone_can_veto() -> None:
@@ -153,10 +155,10 @@ def test_costs_alone_can_veto() -> None:
     edge = next(
         cost / 1000
         for cost in range(1, 60)
-        if vetoes(bars, targets, 0, 800, Costs(cost / 1000)).alpha_costs_doubled <= 0.0
+        if vetoes(bars, targets, 0, 800, Rules(fee=cost / 2000)).alpha_costs_doubled <= 0.0
     )
-    result = simulate(bars, targets, 0, 800, Costs(edge))
-    answer = exam(result, bars, targets, 800, Costs(edge), 0.03)
+    result = simulate(bars, targets, 0, 800, Rules(fee=edge / 2))
+    answer = exam(result, bars, targets, 800, Rules(fee=edge / 2), 0.03)
     assert answer["alpha_annual"] > 0.0
     assert "costs doubled" in answer["vetoes"]["reasons"][0]
 
@@ -165,17 +167,17 @@ def test_the_exam_does_not_change_the_targets() -> None:
     """The lagged copy is a copy; the answer is JSON without NaN."""
     bars, targets = random_bars(400, 10), random_targets(400, 11)
     before = targets.tobytes()
-    result = simulate(bars, targets, 100, 400, Costs(0.003))
-    json.dumps(exam(result, bars, targets, 400, Costs(0.003), 0.03), allow_nan=False)
+    result = simulate(bars, targets, 100, 400, Rules(fee=0.0015))
+    json.dumps(exam(result, bars, targets, 400, Rules(fee=0.0015), 0.03), allow_nan=False)
     assert targets.tobytes() == before
 
 
 def test_an_unfinished_simulation_has_no_exam() -> None:
     """Half the holdout is not the holdout."""
     bars, targets = random_bars(400, 10), random_targets(400, 11)
-    result = simulate(bars, targets, 0, 200, Costs(0.003))
+    result = simulate(bars, targets, 0, 200, Rules(fee=0.0015))
     with pytest.raises(ValueError, match="end of its segment"):
-        exam(result, bars, targets, 400, Costs(0.003), 0.03)
+        exam(result, bars, targets, 400, Rules(fee=0.0015), 0.03)
 
 
 def test_five_years_need_a_sharpe_ratio_of_about_a_quarter_above_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,19 @@ def test_no_series_of_a_strategy_reaches_into_the_holdout(catalog: Catalog, tmp_
         assert len(bars)
         assert bars.time[-1] + TIMEFRAME_SECONDS[timeframe] <= midnight(HOLDOUT)
     assert len(market.bars("B", "1w")) == 3, "the week in which the holdout begins is not there"
+
+
+def test_the_holdout_of_another_symbol_is_not_read_either(catalog: Catalog, tmp_path: Path) -> None:
+    """Its own sessions are to sit that exam unseen; so all series end where its development ends."""
+    put(tmp_path, "A", "1h", walk("1h", 24 * 35), holdout=HOLDOUT)
+    put(tmp_path, "B", "1h", walk("1h", 24 * 35, seed=2), holdout=HOLDOUT - timedelta(days=9))
+    for strategy in (
+        on({"mode": "multi_symbol", "list": ["A", "B"]}, FRAMES),
+        on({"symbol": "A"}, FRAMES, fear={"type": "rsi", "data_source": "B"}),
+    ):
+        market = load_market(catalog, strategy, with_holdout=False)
+        for (_, timeframe), bars in market.series.items():
+            assert bars.time[-1] + TIMEFRAME_SECONDS[timeframe] <= midnight(HOLDOUT - timedelta(days=9))
 
 
 def test_a_change_in_the_holdout_moves_nothing_that_is_loaded(catalog: Catalog, tmp_path: Path) -> None:
