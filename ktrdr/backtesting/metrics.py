@@ -1,75 +1,76 @@
-"""What a simulation was worth."""
+"""What a simulation was worth: every figure of it, with its name."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from ktrdr.backtesting.portfolio import PNL, SimulationState
-from ktrdr.backtesting.prices import Floats, Prices
+from ktrdr.backtesting.curves import Candles, benchmark_returns, buy_and_hold, drawdown, strategy_returns
+from ktrdr.backtesting.drawdowns import drawdown_metrics
+from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.prices import Floats
+from ktrdr.backtesting.returns import annual_return, cagr, calmar, compare, sharpe, sortino, volatility
+from ktrdr.backtesting.trades import Figures, TradeTable, trade_metrics
 
 
-def strategy_returns(result: SimulationState) -> Floats:
-    """(m - 1,) close-to-close returns of m bars; the first bar is flat by construction and left out.
+def metrics(result: SimulationState, bars: Candles, per_year: float | None = None) -> Figures:
+    """Returns and risks as fractions (0.1 is ten per cent), money in the account's currency, after costs.
 
-    A ruined account returns nothing, rather than nothing divided by nothing.
-    """
-    before, after = result.equity[:-1], result.equity[1:]
-    returns = np.zeros(len(after))
-    np.divide(after - before, before, out=returns, where=before > 0.0)
-    return returns
+    What is of a year is of `bars_per_year` bars: `per_year`, or what the bars say of themselves. Only
+    `cagr` goes by the calendar. The formulas and their sources stand in `returns`, `drawdowns` and
+    `trades`; there is no risk-free rate. What cannot be known is None: a ratio over nothing, a rate
+    of no time, the mean of no trade.
 
-
-def benchmark_returns(result: SimulationState, bars: Prices) -> Floats:
-    """(m - 1,) close-to-close returns of holding the same bars; of several symbols, of having put the
-    same amount into each at the first close and kept it."""
-    closes = _held(result, bars)
-    return np.asarray(closes[1:] / closes[:-1] - 1.0)
-
-
-def metrics(result: SimulationState, bars: Prices) -> dict[str, float]:
-    """Returns and risks as fractions (0.1 is ten per cent), after costs; Sharpe without a risk-free rate.
-    Both are of a year of `bars.per_year` bars.
-
-    A strategy that never trades has a Sharpe ratio and a win rate of 0; its `trades` say why.
+    A strategy that never trades has a Sharpe ratio and a win rate of 0, which gates and older results
+    know; its `trades` say why. Raises ValueError when nothing was simulated.
     """
     if len(result.equity) == 0:
         raise ValueError("nothing was simulated yet: there is nothing to measure")
-    returns = strategy_returns(result)
-    total = float(result.equity[-1]) / result.capital - 1.0
-    worth = np.concatenate([[result.capital], result.equity])
-    peaks = np.maximum.accumulate(worth)
-    closes = _held(result, bars)
-    won = int(np.count_nonzero(result.trades[:, PNL] > 0.0))
+    yearly = bars.per_year if per_year is None else per_year
+    time = bars.time[result.first : result.bar]
+    trades = TradeTable.of(result.trades, bars.time)
+    final = float(result.equity[-1])
     return {
-        "total_return": total,
-        "annual_return": _annual(total, len(returns), bars.per_year),
-        "sharpe": _sharpe(returns, bars.per_year),
-        "max_drawdown": float(np.max(1.0 - worth / peaks)),
-        "trades": len(result.trades),
-        "win_rate": won / len(result.trades) if len(result.trades) else 0.0,
+        "bars_per_year": yearly,
+        "capital": result.capital,
+        "final_equity": final,
+        "profit": final - result.capital,
+        **_returns(result, bars, float(time[-1] - time[0]), yearly),
+        **drawdown_metrics(result.equity, result.capital, time),
+        "trades": len(trades.pnl),
+        "win_rate": int(np.count_nonzero(trades.pnl > 0.0)) / len(trades.pnl) if len(trades.pnl) else 0.0,
         "exposure": result.bars_in_market / len(result.equity),
-        "buy_and_hold_return": float(closes[-1] / closes[0] - 1.0),
+        **trade_metrics(trades, result.equity, yearly),
     }
 
 
-def _held(result: SimulationState, bars: Prices) -> Floats:
-    """(m,) the worth of the same bars, held."""
-    closes = bars.close[result.first : result.bar]
-    return closes if closes.ndim == 1 else np.asarray((closes / closes[0]).mean(axis=1))
+def _returns(result: SimulationState, bars: Candles, seconds: float, per_year: float) -> Figures:
+    mine, theirs = strategy_returns(result), benchmark_returns(result, bars)
+    total = float(result.equity[-1]) / result.capital - 1.0
+    growth = cagr(total, seconds)
+    depth = float(np.max(drawdown(np.concatenate([[result.capital], result.equity]))))
+    beside = compare(mine, theirs, per_year)
+    return {
+        "total_return": total,
+        "annual_return": annual_return(total, len(mine), per_year),
+        "cagr": growth,
+        "volatility": volatility(mine, per_year),
+        "sharpe": sharpe(mine, per_year) or 0.0,
+        "sortino": sortino(mine, per_year),
+        "calmar": calmar(growth, depth),
+        **_buy_and_hold(buy_and_hold(result, bars), theirs, seconds, per_year),
+        "alpha": beside.alpha,
+        "beta": beside.beta,
+        "correlation": beside.correlation,
+    }
 
 
-def _annual(total: float, bars: int, per_year: float) -> float:
-    """The yearly rate that compounds to `total`; of so few bars that no float holds it, `total` itself."""
-    if bars == 0 or total <= -1.0:
-        return total
-    exponent = math.log1p(total) * per_year / bars
-    return math.expm1(exponent) if exponent < 700.0 else total
-
-
-def _sharpe(returns: Floats, per_year: float) -> float:
-    if len(returns) < 2:
-        return 0.0
-    deviation = float(np.std(returns, ddof=1))
-    return float(np.mean(returns)) / deviation * math.sqrt(per_year) if deviation > 0.0 else 0.0
+def _buy_and_hold(worth: Floats, returns: Floats, seconds: float, per_year: float) -> Figures:
+    total = float(worth[-1] - 1.0)
+    return {
+        "buy_and_hold_return": total,
+        "buy_and_hold_annual_return": annual_return(total, len(returns), per_year),
+        "buy_and_hold_cagr": cagr(total, seconds),
+        "buy_and_hold_volatility": volatility(returns, per_year),
+        "buy_and_hold_sharpe": sharpe(returns, per_year),
+        "buy_and_hold_max_drawdown": float(np.max(drawdown(worth))),
+    }

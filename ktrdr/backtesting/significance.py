@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import statsmodels.api as sm  # type: ignore[import-untyped, unused-ignore]
 
+from ktrdr.backtesting.curves import benchmark_returns, strategy_returns
 from ktrdr.backtesting.kernel import simulate
-from ktrdr.backtesting.metrics import benchmark_returns, strategy_returns
 from ktrdr.backtesting.portfolio import SimulationState
 from ktrdr.backtesting.prices import Floats, Panel, Prices, Targets
 from ktrdr.backtesting.rules import Rules

@@ -1,0 +1,86 @@
+"""The curves of a simulation: its worth, that of buying and holding the same bars, and its drawdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.prices import Floats, Prices
+
+Times = NDArray[np.int64]
+
+
+class Candles(Prices, Protocol):
+    """Prices of one symbol (n,) or of several on one calendar (n, s), and when each bar opens, (n,), in
+    seconds since 1970-01-01 UTC. `ktrdr.data.bars.Bars` is one, and so is a `Panel`."""
+
+    @property
+    def time(self) -> Times: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Four arrays (m,) of the m bars of a segment; a bar's time is when it opens, its values are of its
+    close.
+
+    `equity` and `benchmark` are money: the account, and its capital put into the same bars at the
+    first close. `drawdown` is the fraction (0.1 is ten per cent) by which the equity lies below its
+    peak so far, the capital included.
+    """
+
+    time: Times
+    equity: Floats
+    benchmark: Floats
+    drawdown: Floats
+
+
+def curves(result: SimulationState, bars: Candles) -> Curves:
+    """Raises ValueError when nothing was simulated yet."""
+    if len(result.equity) == 0:
+        raise ValueError("nothing was simulated yet: there is nothing to measure")
+    return Curves(
+        time=bars.time[result.first : result.bar],
+        equity=result.equity,
+        benchmark=result.capital * buy_and_hold(result, bars),
+        drawdown=drawdown(np.concatenate([[result.capital], result.equity]))[1:],
+    )
+
+
+def drawdown(worth: Floats) -> Floats:
+    """(m,) how far each value lies below the highest so far, as a fraction of it."""
+    return np.asarray(1.0 - worth / np.maximum.accumulate(worth))
+
+
+def strategy_returns(result: SimulationState) -> Floats:
+    """(m - 1,) close-to-close returns of m bars; the first bar is flat by construction and left out.
+
+    A ruined account returns nothing, rather than nothing divided by nothing.
+    """
+    before, after = result.equity[:-1], result.equity[1:]
+    returns = np.zeros(len(after))
+    np.divide(after - before, before, out=returns, where=before > 0.0)
+    return returns
+
+
+def benchmark_returns(result: SimulationState, bars: Prices) -> Floats:
+    """(m - 1,) close-to-close returns of holding the same bars, of several symbols in equal parts."""
+    closes = bars.close[result.first : result.bar]
+    worth = closes if closes.ndim == 1 else buy_and_hold(result, bars)
+    return np.asarray(worth[1:] / worth[:-1] - 1.0)
+
+
+def buy_and_hold(result: SimulationState, bars: Prices) -> Floats:
+    """(m,) worth of 1 that was put into equal parts of the symbols at the first close, and left there."""
+    closes = bars.close[result.first : result.bar]
+    growth = closes / closes[0]
+    return np.asarray(growth if growth.ndim == 1 else growth.mean(axis=1))
+
+
+def iso_texts(seconds: Times) -> list[str]:
+    """Times (k,) in seconds since 1970-01-01 as ISO 8601 in UTC."""
+    texts: list[str] = np.datetime_as_string(seconds.astype("datetime64[s]"), timezone="UTC").tolist()
+    return texts
