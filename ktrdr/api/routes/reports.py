@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
 
 from ktrdr.api.routes.operations import OperationId
 from ktrdr.api.services.reports_service import REPORT, ReportFile, ReportsService
+from ktrdr.reporting.sheet import CONTENT_SECURITY_POLICY
 
 Format = Annotated[Literal["csv", "json", "parquet"], Query()]
 MEDIA_TYPES = {
@@ -28,6 +29,12 @@ def router(service: ReportsService) -> APIRouter:
     async def report(operation_id: OperationId) -> Response:
         """A backtest's whole report as JSON, without an envelope: the file is its own."""
         return _served(await service.file(operation_id, REPORT), MEDIA_TYPES["json"])
+
+    @routes.get("/{operation_id}/report.html", response_class=HTMLResponse)
+    async def sheet(operation_id: OperationId) -> HTMLResponse:
+        """The tear sheet: one HTML document that needs nothing but itself."""
+        policy = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"}
+        return HTMLResponse(await service.sheet(operation_id), headers=policy)
 
     @routes.get("/{operation_id}/report/trades", response_class=Response)
     async def trades(operation_id: OperationId, format: Format = "csv") -> Response:

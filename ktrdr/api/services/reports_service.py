@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ktrdr.checkpointing.schemas import Manifest
 from ktrdr.domain.errors import ReportNotFound
 from ktrdr.domain.operations import Operation, OperationType
 from ktrdr.persistence.unit_of_work import Database
+from ktrdr.reporting.sheet import tear_sheet
 
 REPORT = "report.json"
 
@@ -36,12 +38,29 @@ class ReportsService:
         Raises OperationNotFound, ReportNotFound, and CheckpointCorrupted for a file that is not what was
         written.
         """
+        return await self._file(await self._get(operation_id), name)
+
+    async def sheet(self, operation_id: str) -> str:
+        """The report as one HTML document; raises what `file` does."""
+        operation = await self._get(operation_id)
+        found = await self._file(operation, REPORT)
+        result, request = operation.result or {}, operation.request
+        identity = {
+            "operation_id": operation_id,
+            "training_operation_id": request.get("training_operation_id"),
+            **{name: result.get(name) for name in ("trades_sha256", "equity_sha256")},
+        }
+        return await asyncio.to_thread(lambda: tear_sheet(json.loads(found.content), identity))
+
+    async def _get(self, operation_id: str) -> Operation:
         async with self._database.read() as tx:
-            operation = await tx.operations.get(operation_id)
+            return await tx.operations.get(operation_id)
+
+    async def _file(self, operation: Operation, name: str) -> ReportFile:
         manifest = _manifest(operation)
         if name not in manifest.files:
             there = ", ".join(sorted(manifest.files))
-            raise ReportNotFound(operation_id, f"it has no file '{name}'. There: {there}.")
+            raise ReportNotFound(operation.operation_id, f"it has no file '{name}'. There: {there}.")
         wanted = Manifest(manifest.path, {name: manifest.files[name]})
         files = await asyncio.to_thread(read_generation, self._artifacts, wanted)
         return ReportFile(files[name], manifest.files[name].sha256)

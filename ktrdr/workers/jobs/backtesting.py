@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from ktrdr.backtesting.exports import report_files
 from ktrdr.backtesting.kernel import CHUNK
 from ktrdr.backtesting.kernel import run as advance
-from ktrdr.backtesting.metrics import metrics
 from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.report import report
 from ktrdr.backtesting.rules import Rules, rules_of
 from ktrdr.backtesting.significance import exam
-from ktrdr.checkpointing.artifacts import read_generation
+from ktrdr.checkpointing.artifacts import read_generation, write_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState, Manifest
 from ktrdr.data.bars import Bars, development_bars
 from ktrdr.data.loading import load_market
@@ -25,7 +26,7 @@ from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
-from ktrdr.domain.strategies import Strategy, backtest_obstacle, parse_strategy
+from ktrdr.domain.strategies import Strategy, backtest_obstacle, parse_strategy, strategy_sha256
 from ktrdr.domain.timeranges import parse_timerange
 from ktrdr.training.signals import holdout_targets, validation_targets
 from ktrdr.workers.jobs.files import unpack
@@ -39,13 +40,14 @@ SIMULATION = "simulation.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """What is simulated: the targets of every bar, over the rows [first, last)."""
+    """What is simulated: the targets of every bar, over the rows [first, last); and what they are."""
 
     bars: Bars
     targets: Any
     first: int
     last: int
     rules: Rules
+    about: Mapping[str, Any]
 
 
 def run(run: Run) -> Mapping[str, Any] | None:
@@ -57,7 +59,7 @@ def run(run: Run) -> Mapping[str, Any] | None:
     rules = replace(rules_of(strategy), **request.get("rules", {}))
     problem = _problem(run, strategy, rules)
     state = _simulated(run, problem)
-    return None if state is None else _result(problem, state, request)
+    return None if state is None else _result(run, strategy, problem, state)
 
 
 def _problem(run: Run, strategy: Strategy, rules: Rules) -> _Problem:
@@ -67,13 +69,29 @@ def _problem(run: Run, strategy: Strategy, rules: Rules) -> _Problem:
     tensors, manifest = unpack(read_generation(run.artifacts, Manifest.from_json(request["model"])))
     market = load_market(run.catalog, strategy, with_holdout=segment is Segment.HOLDOUT)
     bars = market.bars(strategy.training_data.symbols.all[0], market.base)
+    about = {
+        "segment": "watched" if segment is Segment.VALIDATION and _watched(manifest) else segment.value,
+        "strategy": strategy.name,
+        "strategy_sha256": strategy_sha256(strategy),
+        "dataset": request["dataset"],
+    }
     if segment is Segment.HOLDOUT:
         first = development_bars(bars, run.catalog.dataset_of(strategy), market.base)
         targets = holdout_targets(tensors, manifest, market, strategy, first)
-        return _Problem(bars, targets, first, len(bars), rules)
+        return _Problem(bars, targets, first, len(bars), rules, about)
     targets, first, last = validation_targets(tensors, manifest, market, strategy)
     first, last = _days(bars, first, last, request.get("timerange"))
-    return _Problem(bars, targets, first, last, rules)
+    return _Problem(bars, targets, first, last, rules, about)
+
+
+def _watched(manifest: Mapping[str, Any]) -> bool:
+    """Whether the rows that are predicted are those that the training stopped by: such figures flatter."""
+    pairs = ((block, watched) for fold in manifest["folds"] for block, watched in _ranges(fold))
+    return any(max(a[0], b[0]) < min(a[1], b[1]) for a, b in pairs)
+
+
+def _ranges(fold: Mapping[str, Any]) -> zip[tuple[Any, Any]]:
+    return zip(fold["block"], fold["watched"], strict=False)
 
 
 def _days(bars: Bars, first: int, last: int, timerange: str | None) -> tuple[int, int]:
@@ -125,12 +143,16 @@ def _keep(run: Run, state: SimulationState, last: int, *, due: bool) -> None:
     run.keep(kept.to_json(), lambda: {SIMULATION: state.to_bytes()}, due=due)
 
 
-def _result(problem: _Problem, state: SimulationState, request: Mapping[str, Any]) -> dict[str, Any]:
+def _result(run: Run, strategy: Strategy, problem: _Problem, state: SimulationState) -> dict[str, Any]:
     """What the row says; the trades and the equity themselves are files of the report."""
-    bars, rules, level = problem.bars, problem.rules, request.get("level")
+    bars, rules, level = problem.bars, problem.rules, run.operation.request.get("level")
     trades = [trade.to_json() for trade in state.trade_list()]
+    symbols = strategy.training_data.symbols.all
+    found = report(state, bars, symbols, rules, bars.per_year, problem.about)
+    files = report_files(found, state, bars)
+    manifest = write_generation(run.artifacts, f"{run.operation.operation_id}.report", files)
     return {
-        "metrics": metrics(state, bars),
+        "metrics": found["metrics"],
         "exam": None if level is None else exam(state, bars, problem.targets, problem.last, rules, level),
         "trades_sha256": sha256_of(trades),
         "equity_sha256": sha256_of(state.equity.tolist()),
@@ -138,6 +160,8 @@ def _result(problem: _Problem, state: SimulationState, request: Mapping[str, Any
         "bars": problem.last - problem.first,
         "first": _date(bars, problem.first),
         "last": _date(bars, problem.last - 1),
+        "segment": problem.about["segment"],
+        "report": manifest.to_json(),
     }
 
 
