@@ -56,6 +56,8 @@ def run(run: Run) -> Mapping[str, Any] | None:
     strategy = parse_strategy(request["strategy_config"])
     if (obstacle := backtest_obstacle(strategy)) is not None:
         raise StepFailed("NOT_BACKTESTED_YET", obstacle)
+    if run.checkpoint is None:
+        run.report(Progress(0.0, "indicators and signals"))
     rules = replace(rules_of(strategy), **request.get("rules", {}))
     problem = _problem(run, strategy, rules)
     state = _simulated(run, problem)
