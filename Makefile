@@ -16,7 +16,7 @@ help:
 	@echo "make test-unit         unit and contract tests"
 	@echo "make test-integration  real backend processes, real kills, both databases"
 	@echo "make test-ray          the executor contract and sessions on a real Ray cluster"
-	@echo "make test-e2e          the end-to-end scripts of milestones 1, 2, 3, 4, 6 and 7 against local processes"
+	@echo "make test-e2e          the end-to-end scripts of milestones 1 to 7 against local processes"
 	@echo "make test-compose      milestone 7 in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
 	@echo "make test-kills        the kills that take minutes: expired leases, a crashed server, 50 workers"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"

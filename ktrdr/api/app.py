@@ -21,6 +21,7 @@ from ktrdr.api.routes import (
     jobs,
     leaks,
     operations,
+    reports,
     strategies,
 )
 from ktrdr.api.schemas import Failure
@@ -41,7 +42,8 @@ def create_app(backend: Backend) -> ASGIApp:
         following.router(backend.operations, backend.closing),
         history.router(backend.history),
         checkpoints.router(backend.checkpoints),
-        jobs.router(backend.operations, backend.catalog),
+        jobs.router(backend.operations, backend.backtests, backend.catalog),
+        reports.router(backend.reports),
         strategies.router(backend.strategies),
         leaks.router(backend.leaks),
         data.router(backend.data),

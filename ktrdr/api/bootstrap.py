@@ -13,11 +13,13 @@ from fastapi import FastAPI
 from ktrdr.agents.agent_service import AgentService
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.instance import InstanceLock
+from ktrdr.api.services.backtests_service import BacktestsService
 from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.data_service import DataService
 from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.leaks_service import LeaksService
 from ktrdr.api.services.operations_service import OperationsService
+from ktrdr.api.services.reports_service import ReportsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
 from ktrdr.data.catalog import Catalog
@@ -72,6 +74,8 @@ class Backend:
             wake=self.wake,
         )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
+        self.backtests = BacktestsService(self.database, self.catalog)
+        self.reports = ReportsService(self.database, settings.artifacts)
         self.history = HistoryService(self.database, settings.artifacts)
         self.strategies = StrategiesService(settings.strategies)
         self.leaks = LeaksService(self.database, self.catalog, settings.artifacts)

@@ -104,6 +104,8 @@ class ProgressData(Wire):
 
 
 class CheckpointSummary(Wire):
+    """`epoch` of a training, `bar` of a backtest: both count what is done, as the progress does."""
+
     checkpoint_type: str
     sequence: int
     phase: str | None
@@ -119,7 +121,7 @@ class CheckpointSummary(Wire):
             sequence=stored.sequence,
             phase=state.get("phase"),
             epoch=state.get("epoch", state.get("training_checkpoint_epoch")),
-            bar=state.get("bar"),
+            bar=state["bar"] - state["first"] if "bar" in state else None,
             created_at=iso(stored.created_at),
         )
 

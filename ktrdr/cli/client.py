@@ -51,6 +51,13 @@ class Client:
         answer = self._send("GET", path, params=params)
         return answer.text if answer.is_success else str(self._unwrapped(answer))
 
+    def content(self, path: str, **params: Any) -> bytes:
+        """A file, or the error that came instead of it."""
+        answer = self._send("GET", path, params=params)
+        if not answer.is_success:
+            self._unwrapped(answer)
+        return answer.content
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         return self._unwrapped(self._send(method, path, **arguments))
 

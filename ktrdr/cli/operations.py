@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ktrdr.cli.backtesting import Equity, Export, Html, check_names
+
 app = typer.Typer(help="List, show, cancel and resume operations.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
@@ -61,7 +63,7 @@ def list_operations(
 
 @app.command()
 def show(operation_id: OperationId, json: Json = False) -> None:
-    """One operation, and what a training came to."""
+    """One operation, and what a training or a backtest came to."""
     from rich.markup import escape
 
     from ktrdr.cli.client import Client
@@ -109,6 +111,32 @@ def history(
 
     found = Client().get(f"/operations/{operation_id}/history", last=last)
     as_json(found) if json else epochs(found)
+
+
+@app.command()
+def report(
+    operation_id: OperationId,
+    html: Html = None,
+    export: Export = None,
+    equity: Equity = None,
+    json: Json = False,
+) -> None:
+    """What a backtest came to: its figures, or its tear sheet, trades and equity as files."""
+    import json as reading
+
+    from ktrdr.cli import reports
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json
+
+    wanted = {"html": html, "trades": export, "equity": equity}
+    check_names(wanted)
+    client = Client()
+    if json:
+        as_json(reading.loads(client.content(f"/operations/{operation_id}/report")))
+    elif not any(wanted.values()):
+        client.content(f"/operations/{operation_id}/report")  # says why there is none
+        reports.report(client.get(f"/operations/{operation_id}"))
+    reports.written(client, operation_id, wanted, quiet=json)
 
 
 @app.command()

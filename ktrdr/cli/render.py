@@ -42,14 +42,20 @@ def coloured(word: str | None) -> str:
     return f"[{colour}]{escape(word or '-')}[/{colour}]"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """A plain table, or one sentence when there is nothing to show."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, figures: bool = False
+) -> None:
+    """A plain table, or one sentence when there is nothing to show. `figures`: all but the first column
+    are numbers."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     found = list(rows)
     # The first column is what a person copies into the next command: it is never cut.
     width = max((len(row[0]) for row in found), default=0)
     for name in columns:
-        drawn.add_column(name, min_width=width if name == columns[0] else None)
+        right = figures and name != columns[0]
+        drawn.add_column(
+            name, min_width=width if name == columns[0] else None, justify="right" if right else "left"
+        )
     for row in found:
         drawn.add_row(*row)
     console.print(drawn if found else empty)

@@ -1,4 +1,4 @@
-"""What a training came to, for a person."""
+"""What an operation came to, for a person: the tables of a training, or those of a backtest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from ktrdr.cli.render import coloured, console, number, pairs, table
+from ktrdr.cli.reports import report
 
 SEGMENTS = {
     "test": "Test: rows that nothing had looked at",
@@ -25,8 +26,12 @@ EPOCH_COLUMNS = {
 
 
 def results(operation: Mapping[str, Any]) -> None:
-    """The tables of a training that has completed; nothing of another operation, or of an older ktrdr's."""
+    """The tables of a training or a backtest that has completed; nothing of another operation, or of an
+    older ktrdr's training."""
     result = operation["result"]
+    if operation["operation_type"] == "backtesting":
+        report(operation)
+        return
     if operation["operation_type"] != "training" or result is None or "networks" not in result:
         return
     metrics = result["metrics"]

@@ -93,10 +93,12 @@ def _left(detail: Mapping[str, Any]) -> str:
 
 
 def _lines(found: Status) -> list[str]:
-    """Below the bar: where it is, and what the last epoch came to."""
+    """Below the bar: where it is, and what the last epoch, or the trading so far, came to."""
     if found["queue_position"] is not None:
         return [f"  waits in the queue: {found['queue_position']}"]
     detail = found["progress"]["detail"]
+    if detail.get("profit_ratio") is not None:
+        return _bars(detail)
     if detail.get("loss") is None:
         return [f"  {found['progress']['message']}"]
     lines = [
@@ -110,6 +112,17 @@ def _lines(found: Status) -> list[str]:
     if detail.get("warning"):
         lines.append(f"  {detail['warning']}")
     return lines
+
+
+def _bars(detail: Mapping[str, Any]) -> list[str]:
+    """Where a simulation is, and what it has made so far."""
+    when = detail["date"][:16].replace("T", " ")
+    money = f"profit {detail['profit_ratio']:+.2%}, equity {detail['equity']:,.2f}"
+    lines = [
+        f"  bar {detail['bar']:,} of {detail['bars']:,}, {when}",
+        f"  {money}, {detail['trades']:,} trades",
+    ]
+    return [*lines, f"  {detail['warning']}"] if detail.get("warning") else lines
 
 
 def _scored(detail: Mapping[str, Any], kind: str) -> str:

@@ -26,6 +26,11 @@ def fingerprint_of(
     )
 
 
+def settings_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker operation's request says beyond data and strategy: a backtest's rules and its days."""
+    return {name: request[name] for name in ("rules", "timerange") if name in request}
+
+
 def _data_sha256(catalog: Catalog, dataset: str, strategy_config: Mapping[str, Any] | None) -> str:
     """The hash of the one series that is read, or of all of them by key."""
     keys = {dataset}

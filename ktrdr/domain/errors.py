@@ -6,6 +6,7 @@ KtrdrError
 │   ├── SessionNotFound          SESSION_NOT_FOUND
 │   ├── LogNotFound              LOG_NOT_FOUND
 │   ├── HistoryNotFound          HISTORY_NOT_FOUND
+│   ├── ReportNotFound           REPORT_NOT_FOUND
 │   ├── StrategyNotFound         STRATEGY_NOT_FOUND
 │   ├── NoSuchDataset            DATASET_NOT_FOUND
 │   └── CheckpointNotFound       CHECKPOINT_NOT_FOUND
@@ -105,6 +106,15 @@ class HistoryNotFound(NotFound):
     def __init__(self, operation_id: str, why: str) -> None:
         super().__init__(
             f"Operation '{operation_id}' has no history of epochs: {why}", {"operation_id": operation_id}
+        )
+
+
+class ReportNotFound(NotFound):
+    code = "REPORT_NOT_FOUND"
+
+    def __init__(self, operation_id: str, why: str) -> None:
+        super().__init__(
+            f"Operation '{operation_id}' has no such report: {why}", {"operation_id": operation_id}
         )
 
 

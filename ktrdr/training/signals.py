@@ -13,8 +13,8 @@ from torch import nn
 
 from ktrdr.data.features import Scaler, Singles, compute_features, readings
 from ktrdr.data.market import Market
-from ktrdr.domain.errors import StepFailed
-from ktrdr.domain.strategies import Strategy, strategy_sha256
+from ktrdr.domain.strategies import Strategy
+from ktrdr.training.compatibility import check_model
 from ktrdr.training.filters import without_thin_entries
 from ktrdr.training.model import CHUNK, load_network, predict
 from ktrdr.training.samples import samples_of
@@ -38,7 +38,7 @@ def validation_signals(
 ) -> tuple[Signal, ...]:
     """Of each symbol that has a validation segment, in the strategy's order: each block by its own fold's
     networks, none of which saw a bar of it or a label that did."""
-    _check(manifest, strategy)
+    check_model(manifest, strategy)
     found = []
     for number, symbol in enumerate(strategy.training_data.symbols.all):
         blocks = [(fold, *one["block"][number]) for fold, one in enumerate(manifest["folds"])]
@@ -57,7 +57,7 @@ def holdout_signals(
 ) -> tuple[Signal, ...]:
     """Of each symbol from its bar `firsts[symbol]` on, by the networks that are for bars after all of
     development; a symbol without such a bar is left out."""
-    _check(manifest, strategy)
+    check_model(manifest, strategy)
     final = len(manifest["folds"]) - 1
     ends = {symbol: len(market.bars(symbol, market.base)) for symbol in firsts}
     return tuple(
@@ -84,17 +84,6 @@ def _signal(
     if filters is not None and filters.volume_filter:
         targets = without_thin_entries(targets, market.bars(symbol, market.base).volume)
     return Signal(symbol, targets, blocks[0][1], blocks[-1][2])
-
-
-def _check(manifest: Mapping[str, Any], strategy: Strategy) -> None:
-    """Raises StepFailed naming the features, unless the networks were trained for this strategy."""
-    names = strategy.features()
-    if list(names) != manifest["features"] or strategy_sha256(strategy) != manifest["strategy_sha256"]:
-        differing = sorted(set(names) ^ set(manifest["features"]))
-        raise StepFailed(
-            "MODEL_MISMATCH",
-            f"The model was trained for another strategy (features that differ: {differing}). Train it anew.",
-        )
 
 
 def _inputs(market: Market, symbol: str, strategy: Strategy) -> Singles:

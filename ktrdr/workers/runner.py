@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ktrdr.checkpointing.schemas import CheckpointType, StoredCheckpoint
 from ktrdr.data.catalog import Catalog
-from ktrdr.data.provenance import fingerprint_of
+from ktrdr.data.provenance import fingerprint_of, settings_of
 from ktrdr.domain.errors import KtrdrError, StepFailed
 from ktrdr.domain.operations import CANCELLED, GRACEFUL_SHUTDOWN, Event, Operation, Progress
 from ktrdr.persistence.unit_of_work import Database
@@ -111,7 +111,8 @@ def run_operation(
 def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
     request = run.operation.request
     try:
-        fingerprint = fingerprint_of(run.catalog, str(request["dataset"]), request["strategy_config"], {})
+        dataset, strategy = str(request["dataset"]), request["strategy_config"]
+        fingerprint = fingerprint_of(run.catalog, dataset, strategy, settings_of(request))
         run.recorder.begin(fingerprint, run.writer.wake)
         if run.checkpoint is not None:
             verified(run.checkpoint, run.artifacts)

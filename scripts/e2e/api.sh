@@ -93,20 +93,30 @@ start_training() {
     echo "$id"
 }
 
-# `await_checkpoint ID`: the training is in its epochs and could be resumed.
+# Starts a backtest of a training, with further parameters as JSON, say '"fee": 0.001'; prints its operation's id.
+start_backtest() {
+    local answer id
+    answer="$(call /backtests/start -X POST -H 'Content-Type: application/json' \
+        -d "{\"training_operation_id\": \"$1\"${2:+, $2}}")"
+    id="$(field data.operation_id <<<"$answer")"
+    [ "$id" != null ] || fail "no backtest was started: $answer"
+    echo "$id"
+}
+
+# `await_checkpoint ID [bar]`: the training is in its epochs, or the backtest in its bars, and could be resumed.
 await_checkpoint() {
-    local deadline=$((SECONDS + 60)) answer
+    local deadline=$((SECONDS + 60)) unit="${2:-epoch}" answer
     while :; do
         answer="$(call "/operations/$1")"
         case "$(field data.status <<<"$answer")" in
             PENDING | RUNNING) ;;
             *) fail "it has ended already: $answer" ;;
         esac
-        [ "$(field data.checkpoint.epoch <<<"$answer")" = null ] || break
+        [ "$(field "data.checkpoint.$unit" <<<"$answer")" = null ] || break
         [ "$SECONDS" -lt "$deadline" ] || fail "no checkpoint after 60 seconds: $answer"
         sleep 0.2
     done
-    echo "  attempt $(field data.attempt <<<"$answer"), checkpoint at epoch $(field data.checkpoint.epoch <<<"$answer")"
+    echo "  attempt $(field data.attempt <<<"$answer"), checkpoint at $unit $(field "data.checkpoint.$unit" <<<"$answer")"
 }
 
 # `await_status ID STATUS SECONDS`
@@ -140,9 +150,10 @@ signal_here() {
     kill -s "$1" "$pid"
 }
 
+# `resume ID [bar]`
 resume() {
-    local answer
+    local answer unit="${2:-epoch}"
     answer="$(call "/operations/$1/resume" -X POST)"
     [ "$(field success <<<"$answer")" = true ] || fail "the resume was refused: $answer"
-    echo "  resumed from epoch $(field data.resumed_from.epoch <<<"$answer")"
+    echo "  resumed from $unit $(field "data.resumed_from.$unit" <<<"$answer")"
 }

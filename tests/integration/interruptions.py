@@ -1,4 +1,4 @@
-"""A training that is interrupted again and again, each time in another way, and resumed over HTTP."""
+"""An operation that is interrupted again and again, each time in another way, and resumed over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integration.trainings import (
     await_checkpoint,
     await_completed,
     begin,
-    epoch_of,
+    count_of,
     is_gone,
     lasting,
     said_by,
@@ -31,7 +31,7 @@ def dropping(epochs: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Point:
-    """How and when an attempt is interrupted: seconds after its claim, or after its first epoch."""
+    """How and when an attempt is interrupted: seconds after its claim, or after its first progress."""
 
     way: str
     in_start: bool
@@ -54,16 +54,20 @@ def uninterrupted(backend: Backend, strategy: Mapping[str, Any]) -> Mapping[str,
 
 def interrupted(backend: Backend, strategy: Mapping[str, Any], at: list[Point]) -> Mapping[str, Any]:
     """The result of the same training, interrupted at every point."""
-    training = begin(backend, strategy)
-    await_checkpoint(backend, training)
+    return comparable(resumed_after(backend, begin(backend, strategy), at, "epoch"))
+
+
+def resumed_after(backend: Backend, operation_id: str, at: list[Point], unit: str) -> Mapping[str, Any]:
+    """An operation that was interrupted at every point, once it is COMPLETED. It counts in `unit`s."""
+    await_checkpoint(backend, operation_id)
     for attempt, point in enumerate(at, start=1):
-        reached = _reach(backend, training, attempt, point)
-        _interrupt(backend, training, point.way)
-        answer = backend.resume(training)
+        reached = _reach(backend, operation_id, attempt, point, unit)
+        _interrupt(backend, operation_id, point.way, unit)
+        answer = backend.resume(operation_id)
         assert answer.status_code == 200, f"{point} at {reached}: {answer.text}"
-    done = await_completed(backend, training)
+    done = await_completed(backend, operation_id)
     assert done["attempt"] == len(at) + 1
-    return comparable(done)
+    return done
 
 
 def comparable(done: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -74,37 +78,39 @@ def comparable(done: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**result, "files": files}
 
 
-def _reach(backend: Backend, training: str, attempt: int, point: Point) -> Mapping[str, Any]:
+def _reach(backend: Backend, operation_id: str, attempt: int, point: Point, unit: str) -> Mapping[str, Any]:
     """Wait for the point; the operation as it was last seen."""
-    before = epoch_of(backend.operation(training)) if attempt > 1 else 0
+    before = count_of(backend.operation(operation_id), unit) if attempt > 1 else 0
 
     def look() -> Mapping[str, Any] | None:
-        found = backend.operation(training)
+        found = backend.operation(operation_id)
         assert found["status"] in ("PENDING", "RUNNING"), f"{point} came too late: {found['status']}"
         running = found["status"] == "RUNNING" and found["attempt"] == attempt
-        return found if running and (point.in_start or epoch_of(found) > before) else None
+        return found if running and (point.in_start or count_of(found, unit) > before) else None
 
-    reached = eventually(look, within=60.0, what=f"{point} of {training}; {said_by(backend, training)}")
+    reached = eventually(
+        look, within=60.0, what=f"{point} of {operation_id}; {said_by(backend, operation_id)}"
+    )
     due = time.monotonic() + point.seconds
     eventually(lambda: time.monotonic() >= due, within=point.seconds + 5.0, what="the point's second")
     return reached
 
 
-def _interrupt(backend: Backend, training: str, way: str) -> None:
+def _interrupt(backend: Backend, operation_id: str, way: str, unit: str) -> None:
     """Stop the attempt and wait until the row says so and the process is gone."""
-    running = backend.operation(training)["status"]
+    running = backend.operation(operation_id)["status"]
     assert running == "RUNNING", f"the {way} came too late: {running}"
-    worker = worker_of(backend, training)
+    worker = worker_of(backend, operation_id)
     if way == "cancel":
-        assert backend.client.post(f"/operations/{training}/cancel").status_code == 202
+        assert backend.client.post(f"/operations/{operation_id}/cancel").status_code == 202
     elif way == "SIGTERM":
         worker.terminate()
     else:
         worker.kill()
     ended = "FAILED" if way == "SIGKILL" else "CANCELLED"
-    stopped = backend.await_status(training, ended, within=25.0)
+    stopped = backend.await_status(operation_id, ended, within=25.0)
     eventually(lambda: is_gone(worker), within=25.0, what="the worker's exit")
     if way != "SIGKILL":
         kinds = {"cancel": "cancellation", "SIGTERM": "shutdown"}
         assert stopped["checkpoint"]["checkpoint_type"] == kinds[way]
-        assert stopped["checkpoint"]["epoch"] == epoch_of(stopped), "nothing that was computed is lost"
+        assert stopped["checkpoint"][unit] == count_of(stopped, unit), "nothing that was computed is lost"

@@ -66,7 +66,12 @@ def await_completed(backend: Backend, operation_id: str, *, within: float = 120.
 
 
 def epoch_of(operation: Mapping[str, Any]) -> int:
-    return int(operation["progress"]["detail"].get("epoch", 0))
+    return count_of(operation, "epoch")
+
+
+def count_of(operation: Mapping[str, Any], unit: str) -> int:
+    """How many epochs, or bars, are done."""
+    return int(operation["progress"]["detail"].get(unit, 0))
 
 
 def await_epoch(backend: Backend, training: str, *, after: int) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from ktrdr.checkpointing.artifacts import verify_artifacts
 from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import StoredCheckpoint
 from ktrdr.data.catalog import Catalog
-from ktrdr.data.provenance import fingerprint_of
+from ktrdr.data.provenance import fingerprint_of, settings_of
 from ktrdr.domain.errors import (
     CheckpointIncompatible,
     CheckpointNotFound,
@@ -212,7 +212,7 @@ class OperationsService:
         strategy: Mapping[str, Any] | None = (
             stored.state.get("strategy_config") if agent else request["strategy_config"]
         )
-        settings = asdict(self._thresholds) if agent else {}
+        settings = asdict(self._thresholds) if agent else settings_of(request)
         now = fingerprint_of(self._catalog, str(request["dataset"]), strategy, settings)
         difference = Fingerprint.from_json(stored.fingerprint).difference(now)
         if difference:

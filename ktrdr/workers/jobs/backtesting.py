@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
+from ktrdr.backtesting.exports import report_files
+from ktrdr.backtesting.kernel import CHUNK
 from ktrdr.backtesting.kernel import run as advance
-from ktrdr.backtesting.metrics import metrics
 from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.report import report
 from ktrdr.backtesting.rules import Rules, rules_of
 from ktrdr.backtesting.significance import exam
-from ktrdr.checkpointing.artifacts import read_generation
+from ktrdr.checkpointing.artifacts import read_generation, write_generation
 from ktrdr.checkpointing.schemas import BacktestCheckpointState
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import Progress
-from ktrdr.domain.strategies import parse_strategy
+from ktrdr.domain.strategies import Strategy, parse_strategy, strategy_sha256
 from ktrdr.workers.jobs.market import Traded, load_traded
+from ktrdr.workers.jobs.pace import SpeedLimit
 from ktrdr.workers.runner import Run
 
-CHUNK_BARS = 1000
 CHECKPOINT_SECONDS = 1.0
 SIMULATION = "simulation.safetensors"
 
@@ -29,21 +34,29 @@ def run(run: Run) -> Mapping[str, Any] | None:
     """Simulate the segment to its end, or to the bar at which the run should stop (None)."""
     request = run.operation.request
     strategy = parse_strategy(request["strategy_config"])
-    traded = load_traded(run, strategy, Segment(request["segment"]))
-    first, last = traded.first, traded.last
-    rules = rules_of(strategy)
+    if run.checkpoint is None:
+        run.report(Progress(0.0, "indicators and signals"))
+    rules = replace(rules_of(strategy), **request.get("rules", {}))
+    traded = load_traded(run, strategy, Segment(request["segment"])).within(request.get("timerange"))
+    state = _simulated(run, traded, rules)
+    return None if state is None else _result(run, strategy, traded, rules, state)
+
+
+def _simulated(run: Run, traded: Traded, rules: Rules) -> SimulationState | None:
+    """The state behind the last bar; None when it was told to stop, with the state before kept."""
     state = _start(run, traded, rules)
+    limit = SpeedLimit(run.operation.request.get("bars_per_second"), CHUNK)
     saved = time.monotonic()
-    while state.bar < last:
-        state = advance(traded.bars, traded.targets, first, last, rules, state, CHUNK_BARS)
-        run.report(_progress(state, first, last))
+    while (begin := state.bar) < traded.last:
+        state = advance(traded.bars, traded.targets, traded.first, traded.last, rules, state, limit.chunk)
+        run.report(_progress(state, traded))
+        limit.wait(state.bar - begin, run.should_stop)
         due = time.monotonic() - saved > CHECKPOINT_SECONDS
-        _keep(run, state, last, due=due)
-        if due:
-            saved = time.monotonic()
+        saved = time.monotonic() if due else saved
+        _keep(run, state, traded.last, due=due)
         if run.should_stop():
             return None
-    return _result(traded, rules, state, request.get("level"))
+    return state
 
 
 def _start(run: Run, traded: Traded, rules: Rules) -> SimulationState:
@@ -58,21 +71,54 @@ def _keep(run: Run, state: SimulationState, last: int, *, due: bool) -> None:
     run.keep(kept.to_json(), lambda: {SIMULATION: state.to_bytes()}, due=due)
 
 
-def _result(traded: Traded, rules: Rules, state: SimulationState, level: float | None) -> dict[str, Any]:
-    bars, targets, last = traded.bars, traded.targets, traded.last
+def _result(
+    run: Run, strategy: Strategy, traded: Traded, rules: Rules, state: SimulationState
+) -> dict[str, Any]:
+    """What the row says; the trades and the equity themselves are files of the report."""
+    request, bars, last = run.operation.request, traded.bars, traded.last
+    level = request.get("level")
     trades = [trade.to_json() for trade in state.trade_list()]
+    about = {
+        "segment": "watched" if traded.watched else request["segment"],
+        "strategy": strategy.name,
+        "strategy_sha256": strategy_sha256(strategy),
+        "dataset": request["dataset"],
+    }
+    found = report(state, bars, traded.symbols, rules, bars.per_year, about)
+    files = report_files(found, state, bars)
+    manifest = write_generation(run.artifacts, f"{run.operation.operation_id}.report", files)
     return {
-        "metrics": metrics(state, bars),
-        "exam": None if level is None else exam(state, bars, targets, last, rules, level),
-        "trades": trades,
+        "metrics": found["metrics"],
+        "exam": None if level is None else exam(state, bars, traded.targets, last, rules, level),
         "trades_sha256": sha256_of(trades),
         "equity_sha256": sha256_of(state.equity.tolist()),
-        "bars": last - state.first,
+        "exit_reasons": dict(Counter(trade["reason"] for trade in trades)),
+        "bars": last - traded.first,
+        "first": _date(traded, traded.first),
+        "last": _date(traded, last - 1),
+        "segment": about["segment"],
+        "report": manifest.to_json(),
     }
 
 
-def _progress(state: SimulationState, first: int, last: int) -> Progress:
-    done = state.bar - first
-    percent = 100.0 * done / max(1, last - first)
-    message = f"bar {done} of {last - first}, {len(state.trades)} trades"
-    return Progress(percent, message, {"bar": done, "bars": last - first, "trades": len(state.trades)})
+def _progress(state: SimulationState, traded: Traded) -> Progress:
+    done, total = state.bar - traded.first, traded.last - traded.first
+    equity = float(state.equity[-1])
+    date, profit = _date(traded, state.bar - 1), equity / state.capital - 1.0
+    return Progress(
+        percent=100.0 * done / total,
+        message=f"bar {done:,} of {total:,}, {date[:10]}, profit {profit:+.2%}, {len(state.trades):,} trades",
+        detail={
+            "bar": done,
+            "bars": total,
+            "date": date,
+            "equity": equity,
+            "profit_ratio": profit,
+            "trades": len(state.trades),
+        },
+    )
+
+
+def _date(traded: Traded, row: int) -> str:
+    """When a bar opens."""
+    return datetime.fromtimestamp(int(traded.bars.time[row]), UTC).isoformat()

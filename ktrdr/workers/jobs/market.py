@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,21 +17,43 @@ from ktrdr.data.market import Market
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.market import Segment
 from ktrdr.domain.strategies import Strategy
+from ktrdr.domain.timeranges import parse_timerange
 from ktrdr.training.signals import Signal, holdout_signals, validation_signals
 from ktrdr.workers.jobs.files import unpack
 from ktrdr.workers.runner import Run
+
+MIN_BARS = 2  # a return needs two closes
 
 
 @dataclass(frozen=True, eq=False)
 class Traded:
     """`bars` of one symbol, or a panel of several, and their `targets`; what is simulated is the
-    segment [first, last). `symbols` are those that have a bar in it, in the strategy's order."""
+    segment [first, last). `symbols` are those that have a bar in it, in the strategy's order. `watched`:
+    the training stopped by these very rows, so that their figures flatter."""
 
     symbols: tuple[str, ...]
     bars: DatedPrices
     targets: Targets
     first: int
     last: int
+    watched: bool = False
+
+    def within(self, timerange: str | None) -> Traded:
+        """Only the bars that open on those days. Raises StepFailed when too few do."""
+        if timerange is None:
+            return self
+        days, first, last = parse_timerange(timerange), self.first, self.last
+        if days.begin is not None:
+            first = max(first, int(np.searchsorted(self.bars.time, days.begin)))
+        if days.end is not None:
+            last = min(last, int(np.searchsorted(self.bars.time, days.end)))
+        if last - first < MIN_BARS:
+            raise StepFailed(
+                "NOT_ENOUGH_DATA",
+                f"{max(0, last - first)} bars of the validation segment lie in {timerange}; at least "
+                f"{MIN_BARS} are needed. Name more days.",
+            )
+        return replace(self, first=first, last=last)
 
 
 def load_traded(run: Run, strategy: Strategy, segment: Segment) -> Traded:
@@ -39,13 +63,20 @@ def load_traded(run: Run, strategy: Strategy, segment: Segment) -> Traded:
     )
     market = load_market(run.catalog, strategy, with_holdout=segment is Segment.HOLDOUT)
     if segment is Segment.VALIDATION:
-        return combine(market, validation_signals(tensors, manifest, market, strategy))
+        found = combine(market, validation_signals(tensors, manifest, market, strategy))
+        return replace(found, watched=_watched(manifest))
     spec = run.catalog.dataset_of(strategy)
     firsts = {
         symbol: development_bars(market.bars(symbol, market.base), spec, market.base)
         for symbol in strategy.training_data.symbols.all
     }
     return combine(market, holdout_signals(tensors, manifest, market, strategy, firsts))
+
+
+def _watched(manifest: Mapping[str, Any]) -> bool:
+    """Whether rows that are predicted are among those that the training stopped by."""
+    pairs = [pair for fold in manifest["folds"] for pair in zip(fold["block"], fold["watched"], strict=False)]
+    return any(max(block[0], seen[0]) < min(block[1], seen[1]) for block, seen in pairs)
 
 
 def combine(market: Market, signals: tuple[Signal, ...]) -> Traded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -13,13 +14,14 @@ from ktrdr.checkpointing.history import HISTORY, history_bytes
 from ktrdr.checkpointing.policy import Cadence, CheckpointPolicy
 from ktrdr.checkpointing.schemas import TrainingCheckpointState
 from ktrdr.data.loading import load_market
+from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.epochs import networks_of
 from ktrdr.domain.operations import Progress
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.devices import CPU, device_of_checkpoint, resolve_device
 from ktrdr.training.fitting import EpochScore
 from ktrdr.training.loop import EpochReport, Snapshot, Trained, train
-from ktrdr.training.problem import build_problem
+from ktrdr.training.problem import Problem, build_problem
 from ktrdr.workers.jobs.files import TENSORS, pack, unpack
 from ktrdr.workers.jobs.pace import Pace
 from ktrdr.workers.runner import Run
@@ -52,14 +54,14 @@ def run(run: Run, policy: CheckpointPolicy) -> Mapping[str, Any] | None:
     epochs, total = len(trained.history), problem.total_epochs  # fewer, where early stopping ended it
     detail = {"epoch": total, "total_epochs": total, "epochs_run": epochs, "eta_seconds": 0.0}
     run.report(Progress(100.0, f"trained in {epochs} epochs", detail))
-    return _result(run, trained, device)
+    return _result(run, problem, trained, device)
 
 
-def _result(run: Run, trained: Trained, device: torch.device) -> dict[str, Any]:
+def _result(run: Run, problem: Problem, trained: Trained, device: torch.device) -> dict[str, Any]:
     """What the row says of the model; every epoch is in a file beside it."""
     files = pack(trained.tensors, trained.manifest) | {HISTORY: history_bytes(trained.history)}
     manifest = write_generation(run.artifacts, f"{run.operation.operation_id}.model", files)
-    known = trained.manifest
+    known, request = trained.manifest, run.operation.request
     return {
         "metrics": dict(trained.metrics),
         "model": manifest.to_json(),
@@ -72,7 +74,20 @@ def _result(run: Run, trained: Trained, device: torch.device) -> dict[str, Any]:
             trained.history, [one["name"] for one in known["folds"]], int(known["ensemble"])
         ),
         "device": str(device),
+        "data_sha256": fingerprint_of(
+            run.catalog, str(request["dataset"]), request["strategy_config"], {}
+        ).data,
+        "validation": _validation(problem),
     }
+
+
+def _validation(problem: Problem) -> dict[str, str]:
+    """The first and the last day of the rows that are predicted by networks which never saw them."""
+    blocks = [fold.block[0] for fold in problem.folds]
+    predicted = [(first, last) for first, last in blocks if last > first]
+    time = problem.series[0].time
+    edges = {"first": time[predicted[0][0]], "last": time[predicted[-1][1] - 1]}
+    return {name: datetime.fromtimestamp(int(at), UTC).date().isoformat() for name, at in edges.items()}
 
 
 def _start(run: Run) -> Snapshot | None:
