@@ -19,10 +19,9 @@ from ktrdr.agents.workbench import training_epoch
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
-from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.operations import NewOperation, Operation, OperationType
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
-from ktrdr.domain.strategies import backtest_obstacle, parse_strategy
+from ktrdr.domain.strategies import parse_strategy
 from ktrdr.persistence.unit_of_work import Database
 
 KNOWN_TRIALS = 200  # how many earlier trials a designer learns from
@@ -78,8 +77,6 @@ class AgentService:
         room for.
         """
         given = None if trigger.strategy is None else parse_strategy(trigger.strategy)
-        if given is not None and (obstacle := backtest_obstacle(given)) is not None:
-            raise InvalidInput(obstacle)
         spec = await asyncio.to_thread(self._catalog.dataset_for, given, trigger.dataset)
         dataset = spec.key
         strategy = None if given is None else given.to_config()

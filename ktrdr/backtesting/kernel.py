@@ -36,8 +36,8 @@ def run(
     _check_segment(panel, wanted, first, last, state)
     begin = state.bar
     end = min(last, begin + max(0, max_bars))
-    _check_chunk(panel, wanted, begin, end)
-    decided = np.ascontiguousarray(wanted, dtype=np.int8)
+    _check_chunk(panel, wanted, begin, end, rules)
+    decided = np.ascontiguousarray(wanted if rules.shorts else np.maximum(wanted, 0), dtype=np.int8)
     account, positions = state.account.copy(), state.positions.copy()
     equity = np.empty(end - begin)
     parts, bar = [state.trades], begin
@@ -62,9 +62,8 @@ def run(
         )
         parts.append(room[:count])
         bar = int(done)
-    return SimulationState(
-        end, account, positions, np.concatenate(parts), np.concatenate([state.equity, equity])
-    )
+    whole = np.concatenate([state.equity, equity]) if len(state.equity) else equity
+    return SimulationState(end, account, positions, np.concatenate(parts), whole)
 
 
 def simulate(bars: Prices, targets: Targets, first: int, last: int, rules: Rules) -> SimulationState:
@@ -105,8 +104,8 @@ def _check_segment(panel: Panel, targets: Targets, first: int, last: int, state:
         )
 
 
-def _check_chunk(panel: Panel, targets: Targets, begin: int, end: int) -> None:
-    for name in ("open", "close", "high", "low"):
+def _check_chunk(panel: Panel, targets: Targets, begin: int, end: int, rules: Rules) -> None:
+    for name in ("open", "close", *(("high", "low") if rules.stops else ())):
         values = getattr(panel, name)[begin:end]
         if len(values) and not (values.min() > 0.0 and values.max() < np.inf):
             at = int(np.flatnonzero(~((values > 0.0) & (values < np.inf)).all(axis=1))[0])

@@ -64,7 +64,6 @@ class Terms(NamedTuple):
     take_profit: float
     trailing_stop: float
     separation: float
-    shorts: float
 
 
 def terms_of(rules: Rules) -> Terms:
@@ -77,62 +76,82 @@ def terms_of(rules: Rules) -> Terms:
         rules.take_profit or 0.0,
         rules.trailing_stop or 0.0,
         float(rules.min_separation),
-        1.0 if rules.shorts else 0.0,
     )
 
 
 def _close(
     account: Floats,
-    position: Floats,
-    trade: Floats,
+    positions: Floats,
+    trades: Floats,
+    count: int,
     symbol: int,
     bar: int,
     price: float,
     reason: float,
     terms: Terms,
-) -> None:
-    """Sell what is held (buy back what was sold) at a price before slippage, and write the trade down."""
-    units = position[UNITS]
+) -> int:
+    """Sell what is held (buy back what was sold) at a price before slippage, and write the trade down.
+
+    Returns how many trades there are then."""
+    units = positions[symbol, UNITS]
     side = 1.0 if units > 0.0 else -1.0
     fill = price * (1.0 - side * terms.slippage)
     amount = units * fill
     fee = terms.fee * abs(amount)
-    left = position[POCKET] + amount - fee
+    left = positions[symbol, POCKET] + amount - fee
     account[HELD] -= 1.0
     # Losses beyond the equity are a broker's, not ours: the account ends at nothing.
     if account[HELD] == 0.0 and account[CASH] + left <= 0.0:
         left = -account[CASH]
         account[RUINED] = 1.0
     account[CASH] += left
-    pnl = left - position[COMMITTED]
-    trade[0] = symbol
-    trade[1] = position[ENTRY_BAR]
-    trade[2] = bar
-    trade[3] = side
-    trade[4] = position[ENTRY_PRICE]
-    trade[5] = fill
-    trade[6] = units
-    trade[7] = position[ENTRY_FEE] + fee
-    trade[8] = pnl
-    trade[9] = pnl / position[COMMITTED]
-    trade[10] = reason
-    position[POCKET] = 0.0
-    position[UNITS] = 0.0
+    pnl = left - positions[symbol, COMMITTED]
+    trades[count, 0] = symbol
+    trades[count, 1] = positions[symbol, ENTRY_BAR]
+    trades[count, 2] = bar
+    trades[count, 3] = side
+    trades[count, 4] = positions[symbol, ENTRY_PRICE]
+    trades[count, 5] = fill
+    trades[count, 6] = units
+    trades[count, 7] = positions[symbol, ENTRY_FEE] + fee
+    trades[count, 8] = pnl
+    trades[count, 9] = pnl / positions[symbol, COMMITTED]
+    trades[count, 10] = reason
+    positions[symbol, POCKET] = 0.0
+    positions[symbol, UNITS] = 0.0
+    return count + 1
 
 
-_close_compiled: Any = numba.njit(cache=True, nogil=True)(_close)
+# nogil: a worker's heartbeat thread goes on during a long chunk. Inlined: a call that passes all these
+# arrays costs more than the work on a bar. All of it is in one module, as a cached function does not
+# notice a change of one that it calls in another.
+_close_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_close)
 
 
-def _worth(account: Floats, positions: Floats, prices: Floats) -> float:
-    """Cash and what is held, at these prices."""
+def _worth(account: Floats, positions: Floats, prices: Floats, bar: int) -> float:
+    """Cash and what is held, at the prices of a bar."""
     total = account[CASH]
-    for symbol in range(len(prices)):
+    for symbol in range(len(positions)):
         if positions[symbol, UNITS] != 0.0:
-            total += positions[symbol, POCKET] + positions[symbol, UNITS] * prices[symbol]
+            total += positions[symbol, POCKET] + positions[symbol, UNITS] * prices[bar, symbol]
     return float(total)
 
 
-_worth_compiled: Any = numba.njit(cache=True, nogil=True)(_worth)
+_worth_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_worth)
+
+
+def _at_rest(positions: Floats, targets: Targets, bar: int) -> bool:
+    """Whether every symbol is where its target wants it and waits for nothing: so it is at most bars."""
+    for symbol in range(len(positions)):
+        wanted = targets[bar - 1, symbol]
+        units = positions[symbol, UNITS]
+        held = 1 if units > 0.0 else (-1 if units < 0.0 else 0)
+        if held != wanted or positions[symbol, WAIT] > 0.0 or positions[symbol, BLOCKED] != 0.0:
+            return False
+    return True
+
+
+_at_rest_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_at_rest)
 
 
 def _settle(
@@ -146,12 +165,10 @@ def _settle(
     terms: Terms,
 ) -> int:
     """Close everything, and return the number of trades."""
-    for symbol in range(len(prices)):
+    for symbol in range(len(positions)):
         if positions[symbol, UNITS] != 0.0:
-            _close_compiled(
-                account, positions[symbol], trades[count], symbol, bar, prices[symbol], reason, terms
-            )
-            count += 1
+            price = prices[bar, symbol]
+            count = _close_compiled(account, positions, trades, count, symbol, bar, price, reason, terms)
     if reason == RUIN:
         account[CASH] = 0.0
         account[RUINED] = 1.0
@@ -173,56 +190,52 @@ def _trade_at_open(
     terms: Terms,
 ) -> int:
     """The fills at a bar's open: all exits, then all entries."""
-    symbols = len(opens)
-    if account[HELD] > 0.0 and _worth_compiled(account, positions, opens) <= 0.0:
+    symbols = len(positions)
+    if account[HELD] > 0.0 and _worth_compiled(account, positions, opens, bar) <= 0.0:
         return int(_settle_compiled(account, positions, trades, count, bar, opens, RUIN, terms))
     wants = False
     for symbol in range(symbols):
-        if not present[symbol]:
+        if not present[bar, symbol]:
             continue
-        position = positions[symbol]
-        if position[WAIT] > 0.0:
-            position[WAIT] -= 1.0
-        wanted = float(targets[symbol])
-        if wanted < 0.0 and terms.shorts == 0.0:
-            wanted = 0.0
-        if position[BLOCKED] != wanted:
-            position[BLOCKED] = 0.0
-        if position[UNITS] * wanted <= 0.0:  # flat, or not what is wanted
-            if position[UNITS] != 0.0:
-                _close_compiled(account, position, trades[count], symbol, bar, opens[symbol], SIGNAL, terms)
-                count += 1
-            wants = wants or (wanted != 0.0 and position[BLOCKED] == 0.0 and position[WAIT] == 0.0)
+        if positions[symbol, WAIT] > 0.0:
+            positions[symbol, WAIT] -= 1.0
+        wanted = float(targets[bar - 1, symbol])
+        if positions[symbol, BLOCKED] != wanted:
+            positions[symbol, BLOCKED] = 0.0
+        if positions[symbol, UNITS] * wanted <= 0.0:  # flat, or not what is wanted
+            if positions[symbol, UNITS] != 0.0:
+                price = opens[bar, symbol]
+                count = _close_compiled(account, positions, trades, count, symbol, bar, price, SIGNAL, terms)
+            wants = wants or (
+                wanted != 0.0 and positions[symbol, BLOCKED] == 0.0 and positions[symbol, WAIT] == 0.0
+            )
     if not wants or account[RUINED] > 0.0:
         return count
-    share = _worth_compiled(account, positions, opens) / symbols * terms.fraction
+    share = _worth_compiled(account, positions, opens, bar) / symbols * terms.fraction
     for symbol in range(symbols):
-        position = positions[symbol]
-        wanted = float(targets[symbol])
-        if wanted < 0.0 and terms.shorts == 0.0:
-            wanted = 0.0
-        if not present[symbol] or wanted == 0.0 or position[UNITS] != 0.0:
+        wanted = float(targets[bar - 1, symbol])
+        if not present[bar, symbol] or wanted == 0.0 or positions[symbol, UNITS] != 0.0:
             continue
         committed = min(share, account[CASH])
-        if position[BLOCKED] != 0.0 or position[WAIT] > 0.0 or committed <= 0.0:
+        if positions[symbol, BLOCKED] != 0.0 or positions[symbol, WAIT] > 0.0 or committed <= 0.0:
             continue
         # Sized so that the amount and its fee together are what is committed.
         amount = committed / (1.0 + terms.fee)
-        fill = opens[symbol] * (1.0 + wanted * terms.slippage)
-        position[POCKET] = committed - wanted * amount - terms.fee * amount
-        position[UNITS] = wanted * amount / fill
-        position[ENTRY_BAR] = bar
-        position[ENTRY_PRICE] = fill
-        position[COMMITTED] = committed
-        position[ENTRY_FEE] = terms.fee * amount
-        position[BEST] = fill
-        position[WAIT] = terms.separation
+        fill = opens[bar, symbol] * (1.0 + wanted * terms.slippage)
+        positions[symbol, POCKET] = committed - wanted * amount - terms.fee * amount
+        positions[symbol, UNITS] = wanted * amount / fill
+        positions[symbol, ENTRY_BAR] = bar
+        positions[symbol, ENTRY_PRICE] = fill
+        positions[symbol, COMMITTED] = committed
+        positions[symbol, ENTRY_FEE] = terms.fee * amount
+        positions[symbol, BEST] = fill
+        positions[symbol, WAIT] = terms.separation
         account[CASH] -= committed
         account[HELD] += 1.0
     return count
 
 
-_trade_at_open_compiled: Any = numba.njit(cache=True, nogil=True)(_trade_at_open)
+_trade_at_open_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_trade_at_open)
 
 
 def _stop_within(
@@ -238,27 +251,28 @@ def _stop_within(
     terms: Terms,
 ) -> int:
     """What a bar's range closes, after the fills at its open."""
-    for symbol in range(len(opens)):
-        position = positions[symbol]
-        if position[UNITS] == 0.0 or not present[symbol]:
+    for symbol in range(len(positions)):
+        if positions[symbol, UNITS] == 0.0 or not present[bar, symbol]:
             continue
-        side = 1.0 if position[UNITS] > 0.0 else -1.0
-        worst, best = (lows[symbol], highs[symbol]) if side > 0.0 else (highs[symbol], lows[symbol])
+        side = 1.0 if positions[symbol, UNITS] > 0.0 else -1.0
+        worst, best = (
+            (lows[bar, symbol], highs[bar, symbol]) if side > 0.0 else (highs[bar, symbol], lows[bar, symbol])
+        )
         # Prices times `side` rise with our luck, of a short too.
         level, reason = -np.inf, STOP_LOSS
         if terms.stop_loss > 0.0:
-            level = side * (position[ENTRY_PRICE] * (1.0 - side * terms.stop_loss))
+            level = side * (positions[symbol, ENTRY_PRICE] * (1.0 - side * terms.stop_loss))
         if terms.trailing_stop > 0.0:
-            trailing = side * (position[BEST] * (1.0 - side * terms.trailing_stop))
+            trailing = side * (positions[symbol, BEST] * (1.0 - side * terms.trailing_stop))
             if trailing > level:
                 level, reason = trailing, TRAILING_STOP
         profit = np.inf
         if terms.take_profit > 0.0:
-            profit = side * (position[ENTRY_PRICE] * (1.0 + side * terms.take_profit))
-        opened = side * opens[symbol]
+            profit = side * (positions[symbol, ENTRY_PRICE] * (1.0 + side * terms.take_profit))
+        opened = side * opens[bar, symbol]
         price = 0.0
         if opened <= level or opened >= profit:
-            price = opens[symbol]
+            price = opens[bar, symbol]
             if opened > level:
                 reason = TAKE_PROFIT
         elif side * worst <= level:
@@ -266,15 +280,14 @@ def _stop_within(
         elif side * best >= profit:
             price, reason = side * profit, TAKE_PROFIT
         if price > 0.0:
-            _close_compiled(account, position, trades[count], symbol, bar, price, reason, terms)
-            position[BLOCKED] = side
-            count += 1
-        elif side * best > side * position[BEST]:
-            position[BEST] = best
+            count = _close_compiled(account, positions, trades, count, symbol, bar, price, reason, terms)
+            positions[symbol, BLOCKED] = side
+        elif side * best > side * positions[symbol, BEST]:
+            positions[symbol, BEST] = best
     return count
 
 
-_stop_within_compiled: Any = numba.njit(cache=True, nogil=True)(_stop_within)
+_stop_within_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_stop_within)
 
 
 def _advance(
@@ -298,41 +311,37 @@ def _advance(
 
     `account` and `positions` are changed in place; returns the next bar and how many trades there are.
     """
-    count, most = 0, len(trades) - 2 * opens.shape[1]
+    count, most, busy, bar = 0, len(trades) - 2 * opens.shape[1], 0.0, begin
     stops = terms.stop_loss > 0.0 or terms.take_profit > 0.0 or terms.trailing_stop > 0.0
-    for bar in range(begin, end):
-        if count > most:
-            return bar, count
-        if bar > first and account[RUINED] == 0.0:
+    while bar < end and count <= most:
+        if (
+            bar > first
+            and account[RUINED] == 0.0
+            and not (
+                _at_rest_compiled(positions, targets, bar)
+                and (account[HELD] == 0.0 or _worth_compiled(account, positions, opens, bar) > 0.0)
+            )
+        ):
             count = _trade_at_open_compiled(
-                account, positions, trades, count, bar, opens[bar], present[bar], targets[bar - 1], terms
+                account, positions, trades, count, bar, opens, present, targets, terms
             )
         worth = account[CASH]
         if account[HELD] > 0.0:
-            account[IN_MARKET] += 1.0
+            busy += 1.0
             if stops:
                 count = _stop_within_compiled(
-                    account,
-                    positions,
-                    trades,
-                    count,
-                    bar,
-                    opens[bar],
-                    highs[bar],
-                    lows[bar],
-                    present[bar],
-                    terms,
+                    account, positions, trades, count, bar, opens, highs, lows, present, terms
                 )
-            worth = _worth_compiled(account, positions, closes[bar])
+            worth = _worth_compiled(account, positions, closes, bar)
             # The end of the segment settles what is open; so does having lost everything.
             if account[HELD] > 0.0 and (bar == last - 1 or worth <= 0.0):
                 why = END if worth > 0.0 else RUIN
-                count = _settle_compiled(account, positions, trades, count, bar, closes[bar], why, terms)
+                count = _settle_compiled(account, positions, trades, count, bar, closes, why, terms)
                 worth = account[CASH]
         equity[bar - begin] = worth
-    return end, count
+        bar += 1
+    account[IN_MARKET] += busy
+    return bar, count
 
 
-# nogil: a worker's heartbeat thread goes on during a long chunk. All of it is in this module, as a
-# cached function does not notice a change of one that it calls in another.
 advance: Any = numba.njit(cache=True, nogil=True)(_advance)

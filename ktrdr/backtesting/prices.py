@@ -32,8 +32,8 @@ class Prices(Protocol):
     def per_year(self) -> float: ...
 
 
-class Series(Prices, Protocol):
-    """Bars of one symbol that say when each opens, (n,), rising."""
+class DatedPrices(Prices, Protocol):
+    """Prices that say when each bar opens, (n,), rising, in seconds since 1970-01-01 UTC."""
 
     @property
     def time(self) -> NDArray[np.int64]: ...
@@ -59,7 +59,7 @@ class Panel:
         return len(self.time)
 
 
-def align(series: Sequence[Series]) -> Panel:
+def align(series: Sequence[DatedPrices]) -> Panel:
     """One calendar for several symbols, in their order. Raises ValueError when one has no bars."""
     if not series or not all(len(one.time) for one in series):
         raise ValueError("a portfolio needs symbols, and each of them bars")
@@ -74,7 +74,9 @@ def align(series: Sequence[Series]) -> Panel:
     return Panel(time, **columns, present=present, per_year=_per_year(time, series))
 
 
-def place_targets(panel: Panel, series: Sequence[Series], targets: Sequence[Targets]) -> NDArray[np.int8]:
+def place_targets(
+    panel: Panel, series: Sequence[DatedPrices], targets: Sequence[Targets]
+) -> NDArray[np.int8]:
     """(n, s) targets on the panel's calendar: where a symbol has no bar its last one stands."""
     placed = np.zeros(panel.close.shape, dtype=np.int8)
     for column, (one, own) in enumerate(zip(series, targets, strict=True)):
@@ -83,13 +85,13 @@ def place_targets(panel: Panel, series: Sequence[Series], targets: Sequence[Targ
     return placed
 
 
-def _column(series: Series, at: NDArray[np.int64], name: str, there: NDArray[np.bool_]) -> Floats:
+def _column(series: DatedPrices, at: NDArray[np.int64], name: str, there: NDArray[np.bool_]) -> Floats:
     own: Floats = getattr(series, name)
     stale = np.where(at >= 0, series.close[np.maximum(at, 0)], series.open[0])
     return np.where(there, own[np.maximum(at, 0)], stale)
 
 
-def _per_year(time: NDArray[np.int64], series: Sequence[Series]) -> float:
+def _per_year(time: NDArray[np.int64], series: Sequence[DatedPrices]) -> float:
     """Bars of the calendar a year: of one symbol's as it says, scaled by how many more the union has."""
     longest = max(series, key=lambda one: int(one.time[-1] - one.time[0]))
     own, span = len(longest.time) - 1, int(longest.time[-1] - longest.time[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ktrdr.domain.strategies import Strategy
+from ktrdr.domain.strategies import Filters, Risk, Strategy
 
 HIGHEST_COST = 0.4995  # of each side; what doubling stops at
 
@@ -47,6 +47,11 @@ class Rules:
         if self.min_separation < 0:
             raise ValueError(f"min_separation is a number of bars from 0 on, not {self.min_separation}")
 
+    @property
+    def stops(self) -> bool:
+        """Whether the range of a bar can close a position."""
+        return any(one is not None for one in (self.stop_loss, self.take_profit, self.trailing_stop))
+
     def doubled(self) -> Rules:
         """The same at twice the costs."""
         return replace(
@@ -61,5 +66,15 @@ def rules_of(
 ) -> Rules:
     """What a strategy's decisions say; without a fee, half of its round trip's cost is paid on each side."""
     decisions = strategy.decisions
-    rules = Rules(fee=decisions.cost_model.round_trip_cost / 2.0 if fee is None else fee, slippage=slippage)
+    filters, risk = decisions.filters or Filters(), decisions.risk or Risk()
+    rules = Rules(
+        fee=decisions.cost_model.round_trip_cost / 2.0 if fee is None else fee,
+        slippage=slippage,
+        fraction=1.0 if risk.position_fraction is None else risk.position_fraction,
+        stop_loss=risk.stop_loss,
+        take_profit=risk.take_profit,
+        trailing_stop=risk.trailing_stop,
+        min_separation=filters.min_signal_separation or 0,
+        shorts=risk.shorts is not False,
+    )
     return rules if capital is None else replace(rules, capital=capital)

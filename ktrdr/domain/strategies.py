@@ -18,6 +18,7 @@ from ktrdr.domain.grammar.parts import (
     DataSplit,
     Decisions,
     EarlyStopping,
+    Filters,
     FuzzySet,
     Indicator,
     Input,
@@ -25,6 +26,7 @@ from ktrdr.domain.grammar.parts import (
     LrScheduler,
     Membership,
     Model,
+    Risk,
     Strategy,
     Training,
     WalkForward,
@@ -36,6 +38,7 @@ __all__ = [
     "DataSplit",
     "Decisions",
     "EarlyStopping",
+    "Filters",
     "FuzzySet",
     "Indicator",
     "Input",
@@ -43,10 +46,10 @@ __all__ = [
     "LrScheduler",
     "Membership",
     "Model",
+    "Risk",
     "Strategy",
     "Training",
     "WalkForward",
-    "backtest_obstacle",
     "invalid_strategy",
     "parse_strategy",
     "split_reference",
@@ -69,17 +72,6 @@ def parse_strategy(config: Mapping[str, Any]) -> Strategy:
 def strategy_sha256(strategy: Strategy) -> str:
     """Names a strategy by what it says."""
     return sha256_of(strategy.to_config())
-
-
-def backtest_obstacle(strategy: Strategy) -> str | None:
-    """Why a strategy that can be trained can't be backtested; None when it can."""
-    symbols = strategy.training_data.symbols.all
-    if len(symbols) == 1:
-        return None
-    return (
-        f"'{strategy.name}' has {len(symbols)} symbols, which are trained but not backtested yet. "
-        "Train it (POST /training/start), or name one symbol in training_data.symbols."
-    )
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,11 +19,10 @@ from ktrdr.domain.fingerprints import Fingerprint
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.training.fitting import EpochScore
 from ktrdr.training.history import History
-from ktrdr.workers.jobs import backtesting, training
+from ktrdr.workers.jobs import training
 from ktrdr.workers.jobs.files import pack
 from ktrdr.workers.runner import Run
-from tests.contract.test_attempts import ID, REQUEST, Attempts
-from tests.integration.strategies import SMALL
+from tests.contract.test_attempts import ID, Attempts
 
 STATE = {"epoch": 1, "total_epochs": 9, "schema_version": 1}
 FINGERPRINT = Fingerprint(None, None, "code", "settings")
@@ -80,23 +77,6 @@ def test_a_training_of_a_gpu_is_not_resumed_on_the_cpu(
     assert before is not None
     assert attempts.checkpoint() == before
     assert epochs_of(attempts) == 1
-
-
-def test_a_backtest_of_several_symbols_is_refused_by_its_worker_too(
-    database_url: str, tmp_path: Path
-) -> None:
-    data = {
-        "symbols": {"mode": "multi_symbol", "list": ["NASDAQ", "OTHER"]},
-        "timeframes": {"timeframe": "1d"},
-    }
-    strategy: Mapping[str, Any] = {**SMALL, "training_data": data}
-    attempts = Attempts(
-        database_url, tmp_path, {**REQUEST, "strategy_config": strategy, "segment": "validation"}
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ktrdr.workers.runner.fingerprint_of", lambda *_: FINGERPRINT)  # OTHER is not there
-        assert attempts.run(backtesting.run) == 1
-    assert attempts.operation().error_code == "NOT_BACKTESTED_YET"
 
 
 def test_a_history_goes_on_while_it_is_read(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,16 +193,15 @@ def test_a_device_that_is_not_there_is_said_with_what_is_there(trainings: Traini
     refused(start(backend, strategy=SMALL, device="tpu"), 422, "VALIDATION_ERROR")
 
 
-def test_several_symbols_are_trained_and_refused_a_backtest(trainings: Trainings) -> None:
-    """By the backtest's route and by a session's trigger, before anything is started."""
+def test_several_symbols_are_trained_and_traded_from_one_account(trainings: Trainings) -> None:
+    """The trades name both symbols, and the equity is one."""
     backend, ids = trainings
     await_completed(backend, ids["symbols"])
     answer = backend.client.post("/backtests/start", json={"training_operation_id": ids["symbols"]})
-    assert "not backtested yet" in refused(answer, 422, "VALIDATION_ERROR")["message"]
-    body = {"trigger_reason": "manual", "strategy": strategy("symbols")}
-    answer = backend.client.post("/agent/trigger", json=body)
-    assert "not backtested yet" in refused(answer, 422, "VALIDATION_ERROR")["message"]
-    assert len(backend.get("/agent/sessions")) == 1
+    assert answer.status_code == 202, answer.text
+    result = await_completed(backend, answer.json()["data"]["operation_id"])["result"]
+    assert result["metrics"]["trades"] > 0
+    assert len(result["equity_sha256"]) == 64
 
 
 def test_the_mistakes_of_a_text_have_lines(trainings: Trainings) -> None:

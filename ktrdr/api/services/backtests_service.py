@@ -15,7 +15,7 @@ from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.fingerprints import sha256_of
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import NewOperation, Operation, OperationType, Resources, Status
-from ktrdr.domain.strategies import Strategy, backtest_obstacle, parse_strategy, strategy_sha256
+from ktrdr.domain.strategies import Strategy, strategy_sha256
 from ktrdr.domain.timeranges import TimeRange, check_within, parse_timerange
 from ktrdr.persistence.unit_of_work import Database
 
@@ -44,9 +44,6 @@ class BacktestsService:
     async def plan(self, wanted: Wanted) -> NewOperation:
         """Raises OperationNotFound, and InvalidInput for a model, days or data that can't be backtested."""
         training = await self._training(wanted)
-        strategy = parse_strategy(training.request["strategy_config"])
-        if (obstacle := backtest_obstacle(strategy)) is not None:
-            raise InvalidInput(obstacle)
         await asyncio.to_thread(self._check_data, training)
         request: dict[str, Any] = {
             "dataset": training.request["dataset"],

@@ -75,15 +75,18 @@ def warnings_of(strategy: Strategy) -> list[Fault]:
 
 
 def _not_traded(strategy: Strategy) -> list[Fault]:
-    """What is trained, and not acted on by a backtest yet."""
-    decisions, later = strategy.decisions, "is kept, but backtests do not act on it yet"
+    """What is written down, and not acted on by a backtest."""
+    decisions = strategy.decisions
     found = []
-    if decisions.filters is not None:
-        found.append(fault("decisions.filters", f"'filters' {later}"))
     if decisions.position_awareness is False:
         found.append(fault("decisions.position_awareness", "positions are always kept, never added to"))
-    if len(strategy.training_data.symbols.all) > 1:
-        found.append(fault("training_data.symbols", "several symbols are trained, but not backtested yet"))
+    if decisions.output_format == "classification" and decisions.cost_model.min_edge_multiplier is not None:
+        found.append(
+            fault(
+                "decisions.cost_model.min_edge_multiplier",
+                "a class has no expected return to compare with costs: only regression acts on it",
+            )
+        )
     return found
 
 

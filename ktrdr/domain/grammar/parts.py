@@ -194,6 +194,17 @@ class Filters(Part):
     volume_filter: bool | None = None
 
 
+class Risk(Part):
+    """How much is put at risk. Stops and profits are fractions of the entry price, a trailing stop one
+    of the best price since; `position_fraction` is of a symbol's share of the equity."""
+
+    stop_loss: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    take_profit: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    trailing_stop: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    position_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    shorts: bool | None = None
+
+
 class Decisions(Part):
     """`num_classes` is None for regression, and filled in from the labels otherwise."""
 
@@ -203,6 +214,7 @@ class Decisions(Part):
     cost_model: CostModel = CostModel()
     position_awareness: bool | None = None
     filters: Filters | None = None
+    risk: Risk | None = None
 
 
 LABELS: Mapping[str, Mapping[str, Any]] = {

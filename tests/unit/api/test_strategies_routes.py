@@ -41,7 +41,9 @@ def test_a_valid_text_has_its_features_and_says_what_is_not_acted_on(api: TestCl
     found = data(api, "/strategies/validate", {"text": TEXT})
     assert (found["valid"], found["name"], found["errors"]) == (True, "momentum_demo", [])
     assert found["features"][0] == "1d_rsi_momentum_oversold"
-    assert {"path": "decisions.filters", "line": 33}.items() <= found["warnings"][0].items()
+    assert {"path": "decisions.cost_model.min_edge_multiplier", "line": 31}.items() <= found["warnings"][
+        0
+    ].items()
     assert found["strategy"] == whole()
 
 

@@ -16,7 +16,7 @@ from ktrdr.domain.market import NASDAQ, midnight
 from ktrdr.domain.strategies import Strategy, parse_strategy
 from ktrdr.training.loop import train
 from ktrdr.training.problem import build_problem
-from ktrdr.training.signals import validation_targets
+from ktrdr.training.signals import validation_signals
 from tests.integration.strategies import SMALL
 from tests.markets import daily
 
@@ -40,7 +40,8 @@ def test_nothing_outside_the_range_is_learnt_from_or_predicted() -> None:
     assert np.isnan(series.score[-5:]).all(), "a label would see past the range"
     trained = train(problem, None, lambda *_: True)
     assert trained is not None
-    targets, from_bar, to_bar = validation_targets(trained.tensors, trained.manifest, daily(bars), strategy)
+    (signal,) = validation_signals(trained.tensors, trained.manifest, daily(bars), strategy)
+    targets, from_bar, to_bar = signal.targets, signal.first, signal.last
     assert (from_bar, to_bar) == (problem.folds[0].block[0][0], last + 1)
     assert not targets[:from_bar].any()
     assert not targets[to_bar:].any()

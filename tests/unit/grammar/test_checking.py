@@ -222,7 +222,7 @@ def test_features_come_by_input_then_timeframe_then_label() -> None:
 def test_what_is_not_acted_on_or_not_used_is_warned_of() -> None:
     strategy, _ = check(changed(scope="x", deployment={"a": 1}, indicators__spare={"type": "obv"}))
     assert strategy is not None
-    expected = ["scope", "deployment", "decisions.filters", "indicators.spare"]
+    expected = ["scope", "deployment", "decisions.cost_model.min_edge_multiplier", "indicators.spare"]
     assert [one["path"] for one in warnings_of(strategy)] == expected
 
 

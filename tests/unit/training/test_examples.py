@@ -20,10 +20,10 @@ FILES = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.yaml"))}
 
 @pytest.mark.parametrize("text", [TEXT, *FILES.values()], ids=["the grammar's", *FILES])
 def test_an_example_is_valid_and_trains(text: str) -> None:
-    """Without a warning, but for what the grammar's own example has and backtests do not act on."""
+    """Without a warning, but for what the grammar's own example has and a classification does not act on."""
     report = report_on_text(text)
     assert report.errors == ()
-    assert {one["path"] for one in report.warnings} <= {"decisions.filters"}
+    assert {one["path"] for one in report.warnings} <= {"decisions.cost_model.min_edge_multiplier"}
     assert report.config is not None
     config = {**report.config, "training": {**report.config["training"], "epochs": 2}}
     strategy = parse_strategy(config)

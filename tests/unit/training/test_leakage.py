@@ -17,7 +17,7 @@ from ktrdr.domain.strategies import parse_strategy
 from ktrdr.training.loop import train
 from ktrdr.training.model import load_network, predict
 from ktrdr.training.problem import build_problem
-from ktrdr.training.signals import holdout_targets, validation_targets
+from ktrdr.training.signals import holdout_signals, validation_signals
 from tests.integration.strategies import SMALL
 from tests.markets import daily
 
@@ -60,7 +60,7 @@ def small_run() -> tuple[Any, Any, Any]:
 
 def test_each_block_is_predicted_by_its_own_folds_networks() -> None:
     strategy, problem, trained = small_run()
-    targets, _, _ = validation_targets(
+    (signal,) = validation_signals(
         trained.tensors, trained.manifest, daily(load_development(Catalog(None), "nasdaq")), strategy
     )
     for number, fold in enumerate(problem.folds[:-1]):
@@ -74,7 +74,7 @@ def test_each_block_is_predicted_by_its_own_folds_networks() -> None:
             ]
         ).mean(dim=0)
         expected = (odds.argmax(dim=1) - 1).numpy()
-        np.testing.assert_array_equal(targets[first:last], expected)
+        np.testing.assert_array_equal(signal.targets[first:last], expected)
 
 
 def test_a_target_is_decided_by_the_bars_up_to_its_own() -> None:
@@ -85,8 +85,12 @@ def test_a_target_is_decided_by_the_bars_up_to_its_own() -> None:
     other = whole.until(len(whole))
     for column in (other.open, other.high, other.low, other.close):
         column[t + 1 :] *= np.linspace(2.0, 0.2, len(whole) - t - 1)
-    before = holdout_targets(trained.tensors, trained.manifest, daily(whole), strategy, first)
-    after = holdout_targets(trained.tensors, trained.manifest, daily(other), strategy, first)
+    before, after = (
+        holdout_signals(trained.tensors, trained.manifest, daily(bars), strategy, {"NASDAQ": first})[
+            0
+        ].targets
+        for bars in (whole, other)
+    )
     np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
     assert (before[t + 1 :] != after[t + 1 :]).any()
     assert not before[:first].any()
