@@ -74,7 +74,10 @@ def benchmark_returns(result: SimulationState, bars: Prices) -> Floats:
 
 
 def buy_and_hold(result: SimulationState, bars: Prices) -> Floats:
-    """(m,) worth of 1 that was put into equal parts of the symbols at the first close, and left there."""
+    """(m,) worth of 1 that was put into equal parts of the symbols at the first close, and left there.
+
+    A symbol whose bars begin later stands in a `Panel` at its first open until then: its part waits.
+    """
     closes = bars.close[result.first : result.bar]
     growth = closes / closes[0]
     return np.asarray(growth if growth.ndim == 1 else growth.mean(axis=1))

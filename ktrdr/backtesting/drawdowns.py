@@ -69,19 +69,16 @@ def drawdown_metrics(equity: Floats, capital: float, time: Times) -> dict[str, f
     def days(start: int, end: int) -> float:
         return float(when[end] - when[start]) / DAY_SECONDS
 
-    def bars(start: int, end: int) -> int:
-        return end - max(1, start)
-
     def date(position: int | None) -> str | None:
         return None if position is None else iso_texts(when[[position]])[0]
 
     return {
         "max_drawdown": found.depth if found else 0.0,
-        "max_drawdown_bars": bars(found.start, found.end) if found else None,
+        "max_drawdown_bars": found.end - found.start if found else None,
         "max_drawdown_days": days(found.start, found.end) if found else None,
         "max_drawdown_start": date(found.start) if found else None,
         "max_drawdown_trough": date(found.trough) if found else None,
         "max_drawdown_recovery": date(found.recovery) if found else None,
-        "longest_drawdown_bars": bars(*stretch) if stretch else None,
+        "longest_drawdown_bars": stretch[1] - stretch[0] if stretch else None,
         "longest_drawdown_days": days(*stretch) if stretch else None,
     }

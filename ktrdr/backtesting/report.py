@@ -15,7 +15,6 @@ from ktrdr.backtesting.portfolio import SimulationState, Trade
 from ktrdr.backtesting.prices import Panel
 from ktrdr.backtesting.rules import Rules
 from ktrdr.backtesting.sampling import Chart, aggregated, kept_points
-from ktrdr.domain.fingerprints import finite
 from ktrdr.domain.market import TIMEFRAME_SECONDS
 
 SCHEMA = 1
@@ -40,7 +39,7 @@ def report(
     if len(symbols) != columns:
         raise ValueError(f"{len(symbols)} symbols for the bars of {columns}")
     found = curves(result, bars)
-    value = {
+    return {
         "schema": SCHEMA,
         "meta": {**_meta(found, symbols, rules, per_year), **(about or {})},
         "metrics": metrics(result, bars, per_year),
@@ -50,8 +49,6 @@ def report(
         "monthly": [list(one) for one in monthly_returns(found.time, found.equity, rules.capital)],
         "yearly": [list(one) for one in yearly_returns(found.time, found.equity, rules.capital)],
     }
-    whole: dict[str, Any] = finite(value)
-    return whole
 
 
 def trade_rows(trades: Sequence[Trade], symbols: Sequence[str], bars: Candles) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import empyrical
 import numpy as np
@@ -13,8 +15,10 @@ from hypothesis import given, settings
 from ktrdr.backtesting.curves import benchmark_returns, strategy_returns
 from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.metrics import metrics
-from ktrdr.backtesting.portfolio import SimulationState
+from ktrdr.backtesting.portfolio import PNL, RETURN, SimulationState
+from ktrdr.backtesting.prices import align
 from ktrdr.backtesting.rules import Rules
+from ktrdr.data.bars import Bars
 
 from .market import random_targets
 from .simulations import Finished, anything, finished, idle, portfolio, weekdays
@@ -83,6 +87,16 @@ def test_always_long_without_costs_is_buy_and_hold_from_the_second_open() -> Non
     result = simulate(bars, np.ones(300, dtype=np.int8), 0, 300, Rules())
     assert strategy_returns(result)[1:] == pytest.approx(benchmark_returns(result, bars)[1:])
     assert metrics(result, bars)["beta"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_part_of_a_symbol_that_begins_later_waits_as_money() -> None:
+    """Half is put into the one symbol at once, half into the other at its first open."""
+    one, other = weekdays(40, 5), weekdays(40, 6)
+    late = Bars(*(getattr(other, name)[10:] for name in Bars.__dataclass_fields__))
+    panel = align([one, late])
+    result = simulate(panel, np.zeros((40, 2), dtype=np.int8), 0, 40, Rules())
+    expected = (one.close[-1] / one.close[0] + other.close[-1] / other.open[10]) / 2 - 1
+    assert metrics(result, panel)["buy_and_hold_return"] == pytest.approx(expected)
 
 
 def test_a_year_has_as_many_bars_as_the_bars_say() -> None:
@@ -162,3 +176,25 @@ def test_ruin_is_measured() -> None:
     found = metrics(lost, case.bars)
     assert (found["total_return"], found["cagr"], found["max_drawdown"]) == (-1.0, -1.0, 1.0)
     assert found["max_drawdown_recovery"] is None
+    # Nothing divided by nothing would be no risk at all.
+    assert number(found["volatility"]) > 0.4
+    assert number(found["sharpe"]) < 0.0
+
+
+def test_a_trade_that_ends_at_nought_is_no_win() -> None:
+    """The win rate counts what was gained after costs."""
+    case = finished()
+    level = case.result.trades.copy()
+    level[:, PNL] = level[:, RETURN] = 0.0
+    found = metrics(replace(case.result, trades=level), case.bars)
+    assert (found["win_rate"], found["profit_factor"], found["gross_profit"]) == (0.0, None, 0.0)
+
+
+def test_every_figure_is_explained() -> None:
+    """docs/metrics.md names what a result holds, and nothing else."""
+    text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    figures = text.split("## The account")[1].split("## Trades and equity as files")[0]
+    rows = [line.split("|")[1] for line in figures.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    case = finished(100)
+    assert sorted(named) == sorted(metrics(case.result, case.bars))
