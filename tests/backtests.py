@@ -16,7 +16,9 @@ from ktrdr.data.bars import Bars
 DAY = 86_400
 
 
-def made_up_bars(count: int, seed: int = 1, *, step: int = DAY, drift: float = 0.0004, wild: float = 0.012) -> Bars:
+def made_up_bars(
+    count: int, seed: int = 1, *, step: int = DAY, drift: float = 0.0004, wild: float = 0.012
+) -> Bars:
     """Bars of weekdays from 2004 on, opens near the close before."""
     rng = np.random.default_rng(seed)
     close = 100.0 * np.exp(np.cumsum(rng.normal(drift, wild, count)))
@@ -44,7 +46,9 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), tz=UTC).isoformat().replace("+00:00", "Z")
 
 
-def report_of(bars: Bars, targets: Any, *, round_trip: float = 0.002, symbol: str = "ACME", **meta: Any) -> dict[str, Any]:
+def report_of(
+    bars: Bars, targets: Any, *, round_trip: float = 0.002, symbol: str = "ACME", **meta: Any
+) -> dict[str, Any]:
     result = simulate(bars, targets, 0, len(bars), Costs(round_trip))
     equity = result.equity
     peaks = np.maximum.accumulate(np.concatenate([[INITIAL_CASH], equity]))[1:]
@@ -75,26 +79,53 @@ def report_of(bars: Bars, targets: Any, *, round_trip: float = 0.002, symbol: st
     return {
         "schema": 1,
         "meta": {
-            "symbols": [symbol], "timeframe": "1d", "first": iso(bars.time[0]), "last": iso(bars.time[-1]),
-            "bars": len(bars), "bars_per_year": bars.per_year, "capital": INITIAL_CASH, "fee": round_trip / 2,
+            "symbols": [symbol],
+            "timeframe": "1d",
+            "first": iso(bars.time[0]),
+            "last": iso(bars.time[-1]),
+            "bars": len(bars),
+            "bars_per_year": bars.per_year,
+            "capital": INITIAL_CASH,
+            "fee": round_trip / 2,
             "slippage": 0.0,
-            "rules": {"capital": INITIAL_CASH, "fee": round_trip / 2, "slippage": 0.0, "fraction": 1.0, "stop_loss": None,
-                      "take_profit": None, "trailing_stop": None, "min_separation": 4, "shorts": True},
+            "rules": {
+                "capital": INITIAL_CASH,
+                "fee": round_trip / 2,
+                "slippage": 0.0,
+                "fraction": 1.0,
+                "stop_loss": None,
+                "take_profit": None,
+                "trailing_stop": None,
+                "min_separation": 4,
+                "shorts": True,
+            },
             **meta,
         },
         "metrics": {
-            **found, "profit_factor": None, "cagr": found["annual_return"], "sortino": 1.04, "best_trade": max(returns, default=None),
-            "worst_trade": min(returns, default=None), "max_drawdown_trough": "2009-03-09T00:00:00Z",
-            "buy_and_hold_sharpe": 0.41, "buy_and_hold_cagr": 0.08, "buy_and_hold_max_drawdown": 0.513,
+            **found,
+            "profit_factor": None,
+            "cagr": found["annual_return"],
+            "sortino": 1.04,
+            "best_trade": max(returns, default=None),
+            "worst_trade": min(returns, default=None),
+            "max_drawdown_trough": "2009-03-09T00:00:00Z",
+            "buy_and_hold_sharpe": 0.41,
+            "buy_and_hold_cagr": 0.08,
+            "buy_and_hold_max_drawdown": 0.513,
         },
         "trades": trades,
         "series": {
-            "time": bars.time[kept].tolist(), "equity": equity[kept].tolist(), "benchmark": held[kept].tolist(),
+            "time": bars.time[kept].tolist(),
+            "equity": equity[kept].tolist(),
+            "benchmark": held[kept].tolist(),
             "drawdown": (1.0 - equity / peaks)[kept].tolist(),
         },
         "bars": {
-            "symbol": symbol, "time": bars.time[starts].tolist(), "open": bars.open[starts].tolist(),
-            "high": np.maximum.reduceat(bars.high, starts).tolist(), "low": np.minimum.reduceat(bars.low, starts).tolist(),
+            "symbol": symbol,
+            "time": bars.time[starts].tolist(),
+            "open": bars.open[starts].tolist(),
+            "high": np.maximum.reduceat(bars.high, starts).tolist(),
+            "low": np.minimum.reduceat(bars.low, starts).tolist(),
             "close": bars.close[np.minimum(starts + size, len(bars)) - 1].tolist(),
         },
         "monthly": _periods(bars.time, equity, "M"),

@@ -1,1 +1,1 @@
-"""The tear sheet of a backtest: from its report, as plain JSON, to one HTML file. Nothing numeric is imported."""
+"""The tear sheet of a backtest: from its report, which is plain JSON, to one HTML file."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from ktrdr.reporting.drawing import WIDTH, Chart, scale_of
+from ktrdr.reporting.drawing import BOTTOM, WIDTH, Chart, scale_of
 from ktrdr.reporting.scales import Scale, Tick, dates, scale, spans_decades
 from ktrdr.reporting.wording import date, duration, instant, percent, price, text
 
 TALL = 400
+STRIP = 6  # pixels, of the positions at the foot of the chart
 SHOWN = 260  # candles that can be told apart on a page
-MARKED = 400  # trades whose marks can
+MARKED = 150  # trades whose marks can
+EACH = 6  # pixels a candle, where they are scrolled
+MOST_MARKED = 2000
+
+Trade = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Candles:
         return (max(0, bisect_right(self.time, moment) - 1) + 0.5) / len(self)
 
 
-def candles(bars: Mapping[str, Sequence[Any]], most: int = SHOWN) -> Candles:
+def candles(bars: Mapping[str, Sequence[Any]], most: int) -> Candles:
     """The bars, joined until there are at most `most`."""
     each = -(-len(bars["time"]) // most) or 1
     cuts = [slice(at, at + each) for at in range(0, len(bars["time"]), each)]
@@ -47,99 +53,159 @@ def candles(bars: Mapping[str, Sequence[Any]], most: int = SHOWN) -> Candles:
     )
 
 
-def trades_on_candles(report: Mapping[str, Any], drawn: Candles) -> Chart | None:
-    """The candles of the first symbol and its trades."""
-    if not len(drawn):
-        return None
-    symbol = report["bars"].get("symbol") or report["meta"]["symbols"][0]
+def trades_on_candles(report: Mapping[str, Any]) -> str:
+    """The candles of the first symbol with its trades; what is too dense for a page is scrolled below it."""
+    bars = report["bars"]
+    if not bars["time"]:
+        return ""
+    symbol = bars.get("symbol") or report["meta"]["symbols"][0]
     own = [one for one in report["trades"] if one["pair"] == symbol]
-    shown = own[:MARKED]
-    rates = [rate for one in shown for rate in (one["open_rate"], one["close_rate"])]
+    drawn = candles(bars, SHOWN)
+    dense = len(own) > MARKED
+    others = len(report["trades"]) - len(own)
+    whole = _chart(symbol, drawn, own, [] if dense else own, "candles")
+    said = " The strip at the foot shows the positions." + (
+        f" {others:,} trades of the other symbols are in the table alone." if others else ""
+    )
+    note = f'<p class="note">{_KEYS}{text(symbol)}. {_spans(drawn)}{said}</p>'
+    return (
+        f'<section id="candles"><h2>Trades on candles</h2>{note}{whole.frame()}'
+        f"{_scrolled(symbol, bars, own) if dense or len(bars['time']) > SHOWN else ''}</section>"
+    )
+
+
+_KEYS = (
+    '<span class="key long">▲ long entry</span><span class="key short">▼ short entry</span>'
+    '<span class="key">○ exit</span><span class="key lined">gained</span>'
+    '<span class="key lined lost">lost</span>'
+)
+
+
+def _scrolled(symbol: str, bars: Mapping[str, Sequence[Any]], own: Sequence[Trade]) -> str:
+    every = candles(bars, len(bars["time"]))
+    marked = own[:MOST_MARKED]
+    cut = (
+        f", with the marks of the first {MOST_MARKED:,} of {len(own):,} trades"
+        if len(own) > MOST_MARKED
+        else ""
+    )
+    chart = _chart(symbol, every, own, marked, "every", wide=max(900, len(every) * EACH))
+    said = f"Every trade, {len(every):,} candles to scroll{cut}"
+    return f"<details><summary>{said}</summary>{chart.frame()}</details>"
+
+
+def _chart(
+    symbol: str, drawn: Candles, own: Sequence[Trade], marked: Sequence[Trade], name: str, wide: int = 0
+) -> Chart:
+    rates = [rate for one in marked for rate in (one["open_rate"], one["close_rate"])]
     values = [*drawn.high, *drawn.low, *rates]
-    log = spans_decades(values)
-    axis = scale_of(values, TALL, lambda *given: scale(*given, log=log))
-    lines, marks = _trades(shown, drawn, axis)
+    axis = scale_of(values, TALL, lambda *given: scale(*given, log=spans_decades(values)))
+    lines, marks = _trades(marked, drawn, axis)
     return Chart(
-        name="candles",
+        name=name,
         title="Trades on candles",
         alt=(
             f"Candles of {symbol} from {date(drawn.time[0])} to {date(drawn.time[-1])} "
-            f"with the entries and exits of {len(shown)} trades."
+            f"with the entries and exits of {len(own)} trades."
         ),
         height=TALL,
-        axis="price",
+        axis="price, log" if axis.log else "price",
         scale=axis,
-        written=price,
-        ticks=_ticks(drawn),
+        ticks=_ticks(drawn, 12 if wide > 2400 else 1),
         stretched=_candles(drawn, axis) + lines,
-        fixed=marks,
-        note=_note(symbol, drawn, len(shown), len(own)) + (" Logarithmic scale." if log else ""),
-        read_out="candles",
-        least=760,
+        fixed=marks + _strip(own, drawn),
+        read_out=name,
+        wide=wide,
     )
 
 
-def _note(symbol: str, drawn: Candles, shown: int, own: int) -> str:
-    keys = (
-        '<span class="key long">▲ long entry</span><span class="key short">▼ short entry</span>'
-        '<span class="key exit">○ exit</span><span class="key gained">gained</span>'
-        '<span class="key lost">lost</span>'
-    )
-    spans = sorted(after - before for before, after in zip(drawn.time, drawn.time[1:], strict=False))
-    each = f" A candle is {duration(spans[len(spans) // 2])}; it is filled where the price fell." if spans else ""
-    cut = f" The first {shown:,} of {own:,} trades are marked." if shown < own else ""
-    return f"{keys}{text(symbol)}.{each}{cut}"
+def _spans(drawn: Candles) -> str:
+    spans = sorted(after - before for before, after in pairwise(drawn.time))
+    each = f"A candle spans about {duration(spans[len(spans) // 2])}; it" if spans else "A candle"
+    return f"{each} is filled where the price fell."
 
 
-def _ticks(drawn: Candles) -> list[Tick]:
-    """Candles stand at equal distances, so a date lies where its candle does."""
-    first, last = drawn.time[0], drawn.time[-1]
-    return [Tick(drawn.place(first + one.place * (last - first)), one.label) for one in dates(first, last)]
+def _ticks(drawn: Candles, parts: int) -> list[Tick]:
+    """Candles stand at equal distances, so a date lies where its candle does; a long chart has more."""
+    cuts = [drawn.time[len(drawn) * part // parts] for part in range(parts)] + [drawn.time[-1]]
+    found: list[Tick] = []
+    for first, last in pairwise(cuts):
+        for one in dates(first, last):
+            place = drawn.place(first + one.place * (last - first))
+            if not found or place > found[-1].place + 0.06 / parts:
+                found.append(Tick(place, one.label))
+    return found
 
 
 def _candles(drawn: Candles, axis: Scale) -> str:
     wide = WIDTH / len(drawn)
-    wicks, rose, fell = [], [], []
+    wicks: list[str] = []
+    bodies: dict[bool, list[str]] = {True: [], False: []}
     for number, (begin, high, low, end) in enumerate(
         zip(drawn.open, drawn.high, drawn.low, drawn.close, strict=True)
     ):
         middle = (number + 0.5) * wide
         upper, lower = axis.at(max(begin, end)), axis.at(min(begin, end))
-        wicks.append(f"M{middle:.2f} {axis.at(high):.1f}V{upper:.1f}M{middle:.2f} {lower:.1f}V{axis.at(low):.1f}")
+        wicks.append(
+            f"M{middle:.2f} {axis.at(high):.1f}V{upper:.1f}M{middle:.2f} {lower:.1f}V{axis.at(low):.1f}"
+        )
         # A bar that closed where it opened still has a body to see.
         tall = max(1.0, lower - upper)
-        body = f"M{middle - wide * 0.33:.2f} {upper:.1f}h{wide * 0.66:.2f}v{tall:.1f}h{-wide * 0.66:.2f}z"
-        (rose if end >= begin else fell).append(body)
+        left, across = middle - wide * 0.33, wide * 0.66
+        bodies[end >= begin].append(f"M{left:.2f} {upper:.1f}h{across:.2f}v{tall:.1f}h{-across:.2f}z")
     return (
-        f'<path class="wick" d="{"".join(wicks)}"/><path class="rose" d="{"".join(rose)}"/>'
-        f'<path class="fell" d="{"".join(fell)}"/>'
+        f'<path class="wick" d="{"".join(wicks)}"/><path class="rose" d="{"".join(bodies[True])}"/>'
+        f'<path class="fell" d="{"".join(bodies[False])}"/>'
     )
 
 
-def _trades(trades: Sequence[Mapping[str, Any]], drawn: Candles, axis: Scale) -> tuple[str, str]:
+def _strip(own: Sequence[Trade], drawn: Candles) -> str:
+    """Blue while long, orange while short, at the foot of the chart."""
+    floor = TALL - BOTTOM
+    return "".join(
+        f'<rect class="{_side(one)}" x="{begin * 100.0:.3f}%" '
+        f'width="{max(0.05, (end - begin) * 100.0):.3f}%" '
+        f'y="{floor - STRIP * (1 if one["is_short"] else 2):.0f}" height="{STRIP}"/>'
+        for one in own
+        for begin, end in [_span(one, drawn)]
+    )
+
+
+def _trades(trades: Sequence[Trade], drawn: Candles, axis: Scale) -> tuple[str, str]:
     """Lines from entry to exit, and the marks at both ends."""
     paid: dict[bool, list[str]] = {True: [], False: []}
     marks = []
     for one in trades:
-        begin, end = drawn.place(instant(one["open_date"])), drawn.place(instant(one["close_date"]))
-        entry, exit_ = axis.at(one["open_rate"]), axis.at(one["close_rate"])
+        begin, end = _span(one, drawn)
+        entry, leave = axis.at(one["open_rate"]), axis.at(one["close_rate"])
         paid[(one["profit_ratio"] or 0.0) > 0.0].append(
-            f"M{begin * WIDTH:.1f} {entry:.1f}L{end * WIDTH:.1f} {exit_:.1f}"
+            f"M{begin * WIDTH:.2f} {entry:.1f}L{end * WIDTH:.2f} {leave:.1f}"
         )
-        side = "short" if one["is_short"] else "long"
-        said = f"<title>{text(_said(one, side))}</title>"
+        said = f"<title>{text(_said(one))}</title>"
+        triangle = "M0 2l5 -9h-10z" if one["is_short"] else "M0 -2l5 9h-10z"
         marks.append(
-            f'<svg x="{end * 100.0:.2f}%" y="{exit_:.1f}" class="mark exit"><circle r="3.2"/>{said}</svg>'
-            f'<svg x="{begin * 100.0:.2f}%" y="{entry:.1f}" class="mark {side}">'
-            f'<path d="{"M0 2l5 -9h-10z" if one["is_short"] else "M0 -2l5 9h-10z"}"/>{said}</svg>'
+            f'<svg x="{end * 100.0:.3f}%" y="{leave:.1f}" class="mark"><circle r="3.2"/>{said}</svg>'
+            f'<svg x="{begin * 100.0:.3f}%" y="{entry:.1f}" class="mark {_side(one)}">'
+            f'<path d="{triangle}"/>{said}</svg>'
         )
-    lines = f'<path class="join gained" d="{"".join(paid[True])}"/><path class="join lost" d="{"".join(paid[False])}"/>'
-    return lines, "".join(marks)
-
-
-def _said(trade: Mapping[str, Any], side: str) -> str:
     return (
-        f"{side}: {date(instant(trade['open_date']))} at {price(trade['open_rate'])}, "
+        f'<path class="join gained" d="{"".join(paid[True])}"/>'
+        f'<path class="join lost" d="{"".join(paid[False])}"/>',
+        "".join(marks),
+    )
+
+
+def _span(trade: Trade, drawn: Candles) -> tuple[float, float]:
+    return drawn.place(instant(trade["open_date"])), drawn.place(instant(trade["close_date"]))
+
+
+def _side(trade: Trade) -> str:
+    return "short" if trade["is_short"] else "long"
+
+
+def _said(trade: Trade) -> str:
+    return (
+        f"{_side(trade)}: {date(instant(trade['open_date']))} at {price(trade['open_rate'])}, "
         f"{date(instant(trade['close_date']))} at {price(trade['close_rate'])}, "
         f"{percent(trade['profit_ratio'], signed=True)}, {trade['exit_reason']}"
     )

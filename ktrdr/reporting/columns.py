@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
 from ktrdr.reporting.drawing import Chart, scale_of
 from ktrdr.reporting.scales import Scale, Tick, scale, step, steps
-from ktrdr.reporting.wording import count, percent, text
+from ktrdr.reporting.wording import alike, count, percent, text
 
 HEIGHT = 230
-BINS = 24
+BINS = 40
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,18 @@ def years(report: Mapping[str, Any]) -> Chart | None:
     if not found:
         return None
     wide = 1.0 / len(found)
+    half = min(0.32 * wide, 0.035)
     columns = [
         Column(
-            left=(number + 0.18) * wide,
-            right=(number + 0.82) * wide,
+            left=(number + 0.5) * wide - half,
+            right=(number + 0.5) * wide + half,
             value=value,
             kind="gain" if value >= 0.0 else "loss",
             said=f"{year}: {percent(value, signed=True)}",
         )
         for number, (year, value) in enumerate(found)
     ]
+    axis = scale_of([0.0, *(value for _, value in found)], HEIGHT, scale)
     every = math.ceil(len(found) / 14)
     best, worst = max(found, key=lambda one: one[1]), min(found, key=lambda one: one[1])
     return Chart(
@@ -54,10 +56,9 @@ def years(report: Mapping[str, Any]) -> Chart | None:
         ),
         height=HEIGHT,
         axis="return",
-        scale=(axis := _around_zero([value for _, value in found])),
-        written=_whole(axis),
+        scale=axis,
+        unit="%",
         ticks=[Tick((number + 0.5) * wide, str(year)) for number, (year, _) in enumerate(found)][::every],
-        stretched="",
         fixed=_columns(columns, axis),
         below="year",
         note="Return of each calendar year. The first and the last may not be whole.",
@@ -85,7 +86,7 @@ def distribution(report: Mapping[str, Any]) -> Chart | None:
         )
         for number, many in enumerate(counts)
     ]
-    axis = scale_of(counts, HEIGHT, lambda given, top, bottom: Scale(0.0, max(given) * 1.06, top, bottom))
+    axis = scale_of(counts, HEIGHT, _counting)
     middle = f"mean {percent(fmean(found), signed=True)}, median {percent(median(found), signed=True)}"
     return Chart(
         name="distribution",
@@ -94,13 +95,19 @@ def distribution(report: Mapping[str, Any]) -> Chart | None:
         height=HEIGHT,
         axis="trades",
         scale=axis,
-        written=_counted,
         ticks=_edge_ticks(edges),
-        stretched="",
         fixed=_columns(columns, axis),
-        below="return of a trade after costs",
-        note=f"{count(len(found))} trades, {middle}. The outermost columns hold what lies beyond them too.",
+        below="return",
+        note=(
+            f"{count(len(found))} trades, {middle}, after costs. "
+            "The outermost columns hold what lies beyond them too."
+        ),
     )
+
+
+def _counting(counts: Sequence[float], top: float, bottom: float) -> Scale:
+    # Below five a grid would have lines between two counts.
+    return Scale(0.0, max(5.0, max(counts) * 1.06), top, bottom)
 
 
 def _edges(found: Sequence[float]) -> list[float]:
@@ -114,27 +121,9 @@ def _edges(found: Sequence[float]) -> list[float]:
 
 
 def _edge_ticks(edges: Sequence[float]) -> list[Tick]:
-    span = edges[-1] - edges[0]
-    return [Tick((one - edges[0]) / span, percent(one + 0.0)) for one in steps(edges[0], edges[-1], 7)]
-
-
-def _around_zero(values: Sequence[float]) -> Scale:
-    return scale_of([0.0, *values], HEIGHT, scale)
-
-
-def _whole(axis: Scale) -> Callable[[float], str]:
-    """Per cent without decimals unless the axis needs them."""
-    digits = 0 if step(axis.high - axis.low, 6) >= 0.01 else 2
-
-    def written(value: float) -> str:
-        return f"{value * 100.0 + 0.0:.{digits}f}%".replace("-", "\N{MINUS SIGN}")
-
-    return written
-
-
-def _counted(value: float) -> str:
-    """Nothing beside a gridline between two counts."""
-    return count(value) if float(value).is_integer() else ""
+    span, values = edges[-1] - edges[0], steps(edges[0], edges[-1], 10)
+    written = alike(values, unit="%")
+    return [Tick((one - edges[0]) / span, written(one)) for one in values]
 
 
 def _columns(columns: Sequence[Column], axis: Scale) -> str:
@@ -144,8 +133,9 @@ def _columns(columns: Sequence[Column], axis: Scale) -> str:
         if not one.value:
             continue
         top, bottom = sorted((axis.at(one.value), floor))
+        wide = (one.right - one.left) * 100.0
         drawn.append(
-            f'<rect class="{one.kind}" x="{one.left * 100.0:.2f}%" width="{(one.right - one.left) * 100.0:.2f}%" '
+            f'<rect class="{one.kind}" x="{one.left * 100.0:.2f}%" width="{wide:.2f}%" '
             f'y="{top:.1f}" height="{max(0.5, bottom - top):.1f}"><title>{text(one.said)}</title></rect>'
         )
     return "".join(drawn) + f'<line class="zero" x1="0" x2="100%" y1="{floor:.1f}" y2="{floor:.1f}"/>'

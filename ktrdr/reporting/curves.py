@@ -22,8 +22,8 @@ def equity(report: Mapping[str, Any]) -> Chart | None:
     both = [one for one in (*worth, *held) if one is not None]
     log = spans_decades(both)
     axis = scale_of(both, TALL, lambda *given: scale(*given, log=log))
-    names = '<span class="key strategy">strategy</span>'
-    names += '<span class="key benchmark">buy and hold of the same bars</span>' if held else ""
+    names = '<span class="key lined strategy">strategy</span>'
+    names += '<span class="key lined benchmark">buy and hold of the same bars</span>' if held else ""
     how = " Logarithmic scale: equal steps are equal per cent." if log else ""
     return Chart(
         name="equity",
@@ -36,7 +36,6 @@ def equity(report: Mapping[str, Any]) -> Chart | None:
         height=TALL,
         axis="worth",
         scale=axis,
-        written=money,
         ticks=dates(times[0], times[-1]),
         stretched=_line(times, held, axis, "benchmark") + _line(times, worth, axis, "strategy"),
         note=f"{names}{how}",
@@ -53,36 +52,32 @@ def drawdown(report: Mapping[str, Any]) -> Chart | None:
     # Whether the report writes a loss from the peak as 0.2 or as -0.2, it hangs down.
     below = [-abs(one or 0.0) for one in series["drawdown"]]
     lowest = min(below)
-    axis = scale_of([0.0, lowest or -0.01], LOW, lambda _, top, bottom: Scale((lowest or -0.01) * 1.04, 0.0, top, bottom))
+    axis = scale_of(
+        [0.0, lowest or -0.01], LOW, lambda _, top, bottom: Scale((lowest or -0.01) * 1.04, 0.0, top, bottom)
+    )
     points = _points(times, below, axis)
     area = path([(points[0][0], axis.top), *points, (points[-1][0], axis.top)])
-    deepest = times[below.index(lowest)]
+    deepest = f"{percent(-lowest)} on {date(times[below.index(lowest)])}" if lowest else "none"
     return Chart(
         name="drawdown",
         title="Drawdown",
-        alt=f"Loss from the highest worth so far; the deepest is {percent(lowest)}, on {date(deepest)}.",
+        alt=f"Loss from the highest worth so far, deepest: {deepest}.",
         height=LOW,
         axis="from peak",
         scale=axis,
-        written=_level,
+        unit="%",
         ticks=dates(times[0], times[-1]),
         stretched=f'<path class="under" d="{area}Z"/>' + line(points, "loss"),
-        note=f"How far the account lay below its highest worth so far. Deepest: {percent(lowest)} on {date(deepest)}.",
+        note=f"How far the account lay below its highest worth so far. Deepest: {deepest}.",
         read_out="drawdown",
     )
-
-
-def _level(value: float) -> str:
-    return percent(value) if abs(value) < 0.02 and value else f"{value * 100.0:.0f}%".replace("-", "\N{MINUS SIGN}")
 
 
 def _line(times: Sequence[float], values: Sequence[float | None], axis: Scale, kind: str) -> str:
     return line(_points(times, values, axis), kind) if values else ""
 
 
-def _points(
-    times: Sequence[float], values: Sequence[float | None], axis: Scale
-) -> list[tuple[float, float]]:
+def _points(times: Sequence[float], values: Sequence[float | None], axis: Scale) -> list[tuple[float, float]]:
     first, span = times[0], max(1, times[-1] - times[0])
     return [
         ((at - first) / span * WIDTH, axis.at(value))

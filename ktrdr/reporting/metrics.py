@@ -58,7 +58,9 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     (
         "Return",
         (
-            Metric("total_return", "Total return", _signed, "first bar to last, after costs", _held("return")),
+            Metric(
+                "total_return", "Total return", _signed, "first bar to last, after costs", _held("return")
+            ),
             Metric("annual_return", "Annual return", _signed, "a year, by bars", _held("annual_return")),
             Metric("cagr", "CAGR", _signed, "a year, by the calendar", _held("cagr")),
             Metric("profit", "Profit", _earned, "money, after costs"),
@@ -76,7 +78,11 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
             Metric("sortino", "Sortino ratio", ratio, "mean over deviation of losses, a year"),
             Metric("calmar", "Calmar ratio", ratio, "CAGR over the deepest drawdown"),
             Metric(
-                "max_drawdown", "Deepest drawdown", percent, "of the highest worth before", _held("max_drawdown")
+                "max_drawdown",
+                "Deepest drawdown",
+                percent,
+                "of the highest worth before",
+                _held("max_drawdown"),
             ),
             Metric("max_drawdown_start", "… began", _date, "the peak before it"),
             Metric("max_drawdown_trough", "… lowest", _date, "its lowest bar"),
@@ -135,7 +141,7 @@ class Row:
 
 
 def groups(metrics: Mapping[str, Any]) -> list[tuple[str, list[Row]]]:
-    """The figures that the report has, by group; one without a name here still shows, in a group of its own."""
+    """The figures that the report has, by group; one without a name here is shown under Other."""
     found = [(title, [row(one, metrics) for one in group if one.name in metrics]) for title, group in GROUPS]
     found.append(("Other", list(_others(metrics))))
     return [(title, rows) for title, rows in found if rows]
@@ -161,4 +167,9 @@ def _others(metrics: Mapping[str, Any]) -> Iterable[Row]:
         if name in NAMED or isinstance(value, (Mapping, list)):
             continue
         plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-        yield Row(name.replace("_", " "), f"{value:.6g}" if plain else NOTHING if value is None else str(value), "", "")
+        yield Row(
+            name.replace("_", " "),
+            f"{value:.6g}" if plain else NOTHING if value is None else str(value),
+            "",
+            "",
+        )

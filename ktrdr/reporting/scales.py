@@ -48,7 +48,7 @@ def scale(values: Sequence[float], top: float, bottom: float, *, log: bool = Fal
     if log:
         air = (high / low) ** 0.04
         return Scale(low / air, high * air, top, bottom, log=True)
-    air = (high - low) * 0.04 or abs(high) * 0.01 or 1.0
+    air = (high - low) * 0.04 or abs(high) * 0.01 or 0.01
     return Scale(low - air, high + air, top, bottom)
 
 
@@ -74,9 +74,9 @@ def steps(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def decades(low: float, high: float, most: int = 8) -> list[float]:
-    """1, 2, 5 · 10^k between `low` and `high`; fewer of each decade when those are too many."""
+    """Round values between `low` and `high`, as many of each decade as fit."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for leads in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
+    for leads in _LEADS:
         found = [lead * 10.0**power for power in powers for lead in leads]
         found = [one for one in found if low <= one <= high]
         if len(found) <= most:
@@ -84,18 +84,25 @@ def decades(low: float, high: float, most: int = 8) -> list[float]:
     return found[:: math.ceil(len(found) / most)]
 
 
-def dates(first: float, last: float, most: int = 8) -> list[Tick]:
-    """At most `most` round times between two moments (seconds since 1970-01-01 UTC)."""
+_LEADS = (
+    (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0),
+    (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0),
+    (1.0, 2.0, 3.0, 5.0),
+    (1.0, 2.0, 5.0),
+    (1.0, 3.0),
+    (1.0,),
+)
+
+
+def dates(first: float, last: float) -> list[Tick]:
+    """Round times between two moments (seconds since 1970-01-01 UTC), as many as their labels leave room."""
     if not last > first:
         return [Tick(0.5, f"{moment(first):%Y-%m-%d}")]
     begin, end = moment(first), moment(last)
-    for written, times in _GRIDS:
-        found = times(begin, end)
-        if len(found) <= most:
-            break
-    return [
-        Tick((one.timestamp() - first) / (last - first), written(one)) for one in found[:most]
-    ]
+    written, found = next(
+        (how, found) for how, most, times in _GRIDS if len(found := times(begin, end)) <= most
+    )
+    return [Tick((one.timestamp() - first) / (last - first), written(one)) for one in found]
 
 
 Written = Callable[[datetime], str]
@@ -115,7 +122,9 @@ def _every(seconds: int) -> Grid:
 
 def _monthly(months: int) -> Grid:
     def times(begin: datetime, end: datetime) -> list[datetime]:
-        numbers = range((begin.year * 12 + begin.month - 1) // months * months, end.year * 12 + end.month, months)
+        numbers = range(
+            (begin.year * 12 + begin.month - 1) // months * months, end.year * 12 + end.month, months
+        )
         found = [datetime(one // 12, one % 12 + 1, 1, tzinfo=UTC) for one in numbers]
         return [one for one in found if begin <= one <= end]
 
@@ -134,10 +143,14 @@ def _month(at: datetime) -> str:
     return f"{at:%b %Y}"
 
 
-_GRIDS: tuple[tuple[Written, Grid], ...] = (
-    *((_clock, _every(many * MINUTE)) for many in (1, 5, 15, 30)),
-    *((_clock, _every(many * HOUR)) for many in (1, 3, 6, 12)),
-    *((_day, _every(many * DAY)) for many in (1, 2, 7, 14)),
-    *((_month, _monthly(many)) for many in (1, 3, 6)),
-    *((lambda at: f"{at:%Y}", _monthly(12 * many)) for many in (1, 2, 5, 10, 25, 100)),
+def _year(at: datetime) -> str:
+    return f"{at:%Y}"
+
+
+_GRIDS: tuple[tuple[Written, int, Grid], ...] = (
+    *((_clock, 10, _every(many * MINUTE)) for many in (1, 5, 15, 30)),
+    *((_clock, 10, _every(many * HOUR)) for many in (1, 3, 6, 12)),
+    *((_day, 10, _every(many * DAY)) for many in (1, 2, 7, 14)),
+    *((_month, 8, _monthly(many)) for many in (1, 3, 6)),
+    *((_year, 14, _monthly(12 * many)) for many in (1, 2, 5, 10, 25, 100, 1000)),
 )

@@ -5,23 +5,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from typing import Any
 
-from ktrdr.reporting.candles import Candles, candles, trades_on_candles
+from ktrdr.reporting.candles import SHOWN, candles, trades_on_candles
 from ktrdr.reporting.columns import distribution, years
 from ktrdr.reporting.curves import drawdown, equity
-from ktrdr.reporting.script import SCRIPT
-from ktrdr.reporting.stylesheet import STYLE
 from ktrdr.reporting.tables import metric_table, months, tiles, trade_table
 from ktrdr.reporting.terms import kind_of_rows, terms
 from ktrdr.reporting.wording import date, instant, text
+
+
+def _beside(name: str) -> str:
+    return resources.files("ktrdr.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
 def _digest(content: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() + "'"
 
 
+STYLE, SCRIPT = _beside("sheet.css"), _beside("sheet.js")
 # Only the two blocks that are written here run or style anything, whatever a name on the sheet says.
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src {_digest(STYLE)}; script-src {_digest(SCRIPT)}; "
@@ -37,30 +41,30 @@ def tear_sheet(report: Mapping[str, Any], identity: Mapping[str, Any] | None = N
     """
     if report.get("schema") != 1:
         raise ValueError(f"a tear sheet is made of a report of schema 1, not {report.get('schema')!r}")
-    report = {**report, "meta": {**report["meta"], **(identity or {})}}
-    drawn = candles(report["bars"])
-    title = _title(report["meta"])
-    charts = "".join(one.html() for one in (equity(report), drawdown(report)) if one)
-    yearly, traded, spread = years(report), trades_on_candles(report, drawn), distribution(report)
-    body = (
-        _heading(report["meta"], title)
-        + tiles(report["metrics"])
-        + charts
-        + months(report)
-        + (yearly.html() if yearly else "")
-        + (traded.html() if traded else "")
-        + (spread.html() if spread else "")
-        + metric_table(report)
-        + trade_table(report)
-        + terms(report["meta"])
-    )
+    meta = {**report["meta"], **(identity or {})}
+    report = {**report, "meta": meta}
+    charts = [equity(report), drawdown(report)]
+    columns = [years(report), distribution(report)]
+    parts = [
+        _heading(meta),
+        tiles(report["metrics"]),
+        *(one.html() for one in charts if one),
+        months(report),
+        *(one.html() for one in columns[:1] if one),
+        trades_on_candles(report),
+        *(one.html() for one in columns[1:] if one),
+        metric_table(report),
+        trade_table(report),
+        terms(meta),
+    ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f'<title>{title}</title><link rel="icon" href="data:,"><style>{STYLE}</style></head><body><main>{body}</main>'
-        f'<script type="application/json" id="data">{_data(report, drawn)}</script>'
+        f'<title>{_title(meta)}</title><link rel="icon" href="data:,"><style>{STYLE}</style></head>'
+        f"<body><main>{''.join(parts)}</main>"
+        f'<script type="application/json" id="data">{_data(report)}</script>'
         f"<script>{SCRIPT}</script></body></html>\n"
     )
 
@@ -70,33 +74,35 @@ def _title(meta: Mapping[str, Any]) -> str:
     return text(f"{named} on {', '.join(meta['symbols'])}")
 
 
-def _heading(meta: Mapping[str, Any], title: str) -> str:
+def _heading(meta: Mapping[str, Any]) -> str:
     span = f"{date(instant(meta['first']))} to {date(instant(meta['last']))}"
     frame = f"{text(meta['timeframe'])} bars, " if meta.get("timeframe") else ""
-    return f"<header><h1>{title}</h1><p>{frame}{span}</p>{kind_of_rows(meta)}</header>"
+    return f"<header><h1>{_title(meta)}</h1><p>{frame}{span}</p>{kind_of_rows(meta)}</header>"
 
 
-def _data(report: Mapping[str, Any], drawn: Candles) -> str:
+def _data(report: Mapping[str, Any]) -> str:
     """What the read-outs under the pointer show; no name of anybody is in it."""
     series = report["series"]
-    held = {"Buy and hold": _cents(series["benchmark"])} if series.get("benchmark") else {}
-    fell = [None if one is None else round(-abs(one), 5) for one in series["drawdown"]]
+    worth = {"Strategy": _rounded(series["equity"], 8)}
+    if series.get("benchmark"):
+        worth["Buy and hold"] = _rounded(series["benchmark"], 8)
+    fell = {"Below the peak": _rounded([None if one is None else abs(one) for one in series["drawdown"]], 5)}
     shown = {
-        "equity": {
-            "time": series["time"],
-            "unit": "money",
-            "values": {"Strategy": _cents(series["equity"]), **held},
-        },
-        "drawdown": {"time": series["time"], "unit": "percent", "values": {"Below the peak": fell}},
-        "candles": {
-            "time": drawn.time,
-            "unit": "price",
-            "even": True,
-            "values": {"Open": drawn.open, "High": drawn.high, "Low": drawn.low, "Close": drawn.close},
-        },
+        "equity": {"time": series["time"], "unit": "money", "values": worth},
+        "drawdown": {"time": series["time"], "unit": "percent", "values": fell},
+        "candles": _prices(report["bars"], SHOWN),
+        "every": _prices(report["bars"], max(1, len(report["bars"]["time"]))),
     }
     return json.dumps(shown, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _cents(values: list[float | None]) -> list[float | None]:
-    return [None if one is None else round(one, 2) for one in values]
+def _prices(bars: Mapping[str, Sequence[Any]], most: int) -> dict[str, Any]:
+    drawn = candles(bars, most)
+    columns = {"Open": drawn.open, "High": drawn.high, "Low": drawn.low, "Close": drawn.close}
+    values = {name: _rounded(column, 7) for name, column in columns.items()}
+    return {"time": drawn.time, "unit": "price", "even": True, "values": values}
+
+
+def _rounded(values: Sequence[float | None], digits: int) -> list[float | None]:
+    """To significant digits: the read-outs show no more, and the file is half as large."""
+    return [None if one is None else float(f"{one:.{digits}g}") for one in values]

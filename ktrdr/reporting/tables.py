@@ -19,7 +19,7 @@ from ktrdr.reporting.wording import (
 )
 
 LISTED = 200  # trades; the exports have all
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 LEVELS = 5  # shades of a gain or a loss
 
 
@@ -72,8 +72,8 @@ def metric_table(report: Mapping[str, Any]) -> str:
     return (
         '<section id="metrics"><h2>Metrics</h2><p class="note">– is unknown: too little happened to tell.</p>'
         '<table class="metrics"><thead><tr><th scope="col">Figure</th><th scope="col" class="figure">Strategy'
-        '</th><th scope="col" class="figure">Buy and hold</th><th scope="col" class="says">What it is</th></tr>'
-        f"</thead>{bodies}</table></section>"
+        '</th><th scope="col" class="figure">Buy and hold</th>'
+        f'<th scope="col" class="says">What it is</th></tr></thead>{bodies}</table></section>'
     )
 
 
@@ -81,15 +81,33 @@ def trade_table(report: Mapping[str, Any]) -> str:
     """The first trades, and how many more there are."""
     trades = report["trades"]
     if not trades:
-        return '<section id="trades"><h2>Trades</h2><p class="note">No position was ever opened.</p></section>'
-    columns = ("#", "Pair", "Side", "Entered", "Left", "Time", "Entry", "Exit", "Amount", "Fees", "Profit", "Return", "Exit by")
-    words = {"Pair", "Side", "Entered", "Left", "Exit by"}
-    head = "".join(
-        f'<th scope="col"{"" if one in words else _FIGURE}>{one}</th>' for one in columns
+        return (
+            '<section id="trades"><h2>Trades</h2><p class="note">No position was ever opened.</p></section>'
+        )
+    columns = (
+        "#",
+        "Pair",
+        "Side",
+        "Entered",
+        "Left",
+        "Time",
+        "Entry",
+        "Exit",
+        "Amount",
+        "Fees",
+        "Profit",
+        "Return",
+        "Exit by",
     )
+    words = {"Pair", "Side", "Entered", "Left", "Exit by"}
+    head = "".join(f'<th scope="col"{"" if one in words else _FIGURE}>{one}</th>' for one in columns)
     lines = "".join(_trade(number, one) for number, one in enumerate(trades[:LISTED], start=1))
     more = len(trades) - LISTED
-    said = f"The first {LISTED} of {len(trades):,} trades; {more:,} more are in the exports." if more > 0 else f"{len(trades):,} trades."
+    said = (
+        f"The first {LISTED} of {len(trades):,} trades; {more:,} more are in the exports."
+        if more > 0
+        else f"{len(trades):,} trades."
+    )
     return (
         f'<section id="trades"><h2>Trades</h2><p class="note">{said} Times are UTC; profit and return are '
         'after costs.</p><div class="scroll" tabindex="0"><table class="trades">'
@@ -141,5 +159,9 @@ def _short(value: float | None) -> str:
     """Per cent without its sign: the cells of the heat map are narrow."""
     if value is None:
         return ""
-    shown = percent(value).rstrip("%") if abs(value) >= 9.995 else f"{value * 100.0:.1f}".replace("-", "\N{MINUS SIGN}")
+    shown = (
+        percent(value).rstrip("%")
+        if abs(value) >= 9.995
+        else f"{value * 100.0:.1f}".replace("-", "\N{MINUS SIGN}")
+    )
     return shown if shown not in {"\N{MINUS SIGN}0.0", NOTHING} else "0.0"

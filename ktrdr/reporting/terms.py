@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ktrdr.reporting.tables import definitions
-from ktrdr.reporting.wording import count, date, instant, money, plain, text
+from ktrdr.reporting.wording import chosen, count, date, instant, money, text
 
 ROWS = {
     "validation": "Validation rows: each was predicted by networks that never saw it.",
@@ -47,12 +47,15 @@ def _rules(rules: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Capital", money(rules["capital"]) if rules.get("capital") is not None else ""),
         ("Fee", _share(rules.get("fee"), "of the amount, each side")),
         ("Slippage", _share(rules.get("slippage"), "of the price, each side, against the strategy")),
-        ("Position", "" if fraction is None else "all in" if fraction == 1.0 else _share(fraction, "of the equity")),
+        (
+            "Position",
+            "" if fraction is None else "all in" if fraction == 1.0 else _share(fraction, "of the equity"),
+        ),
         ("Stop loss", _share(rules.get("stop_loss"), "of the entry price", none="none")),
         ("Take profit", _share(rules.get("take_profit"), "of the entry price", none="none")),
         ("Trailing stop", _share(rules.get("trailing_stop"), "of the best price since entry", none="none")),
         ("Between entries", f"{count(separation)} bars or more" if separation else ""),
-        ("Shorts", {True: "allowed", False: "not allowed"}.get(rules.get("shorts"), "")),
+        ("Shorts", _allowed(rules.get("shorts"))),
         ("Fills", "decided at a bar’s close, filled at the next open"),
     ]
 
@@ -70,17 +73,29 @@ def _data(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _identity(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
     hashes = [
-        (name.replace("_sha256", " SHA-256").replace("_", " ").capitalize(), f"<code>{text(meta[name])}</code>")
+        (
+            name.replace("_sha256", " SHA-256").replace("_", " ").capitalize(),
+            f"<code>{text(meta[name])}</code>",
+        )
         for name in HASHES
         if meta.get(name)
     ]
     return [
         ("Strategy", text(meta.get("strategy") or "")),
         ("Operation", f"<code>{text(meta['operation_id'])}</code>" if meta.get("operation_id") else ""),
-        ("Training", f"<code>{text(meta['training_operation_id'])}</code>" if meta.get("training_operation_id") else ""),
+        (
+            "Training",
+            f"<code>{text(meta['training_operation_id'])}</code>"
+            if meta.get("training_operation_id")
+            else "",
+        ),
         *hashes,
     ]
 
 
 def _share(value: float | None, of: str, *, none: str = "") -> str:
-    return none if value is None else f"{plain(value)} {of}"
+    return none if value is None else f"{chosen(value)} {of}"
+
+
+def _allowed(value: object) -> str:
+    return "" if value is None else "allowed" if value else "not allowed"

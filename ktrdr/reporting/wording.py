@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
@@ -62,7 +63,7 @@ def count(value: float | None) -> str:
     return NOTHING if value is None else _number(value, 0 if float(value).is_integer() else 1)
 
 
-def plain(value: float) -> str:
+def chosen(value: float) -> str:
     """A fee or a level that somebody chose, as a per cent with no more digits than it has."""
     shown = f"{value * 100.0:.6f}".rstrip("0").rstrip(".")
     return _minus(shown) + "%"
@@ -97,6 +98,20 @@ def date(seconds: float) -> str:
     """Day, and the minute unless it is midnight; UTC."""
     at = moment(seconds)
     return f"{at:%Y-%m-%d}" if at.hour == at.minute == 0 else f"{at:%Y-%m-%d %H:%M}"
+
+
+def alike(values: Sequence[float], *, unit: str = "") -> Callable[[float], str]:
+    """How to write the values of an axis: all with as many decimals as the one that needs most."""
+    factor = 100.0 if unit == "%" else 1.0
+    digits = next(
+        (
+            some
+            for some in range(10)
+            if all(math.isclose(round(one * factor, some), one * factor) for one in values)
+        ),
+        10,
+    )
+    return lambda value: _number(value * factor, digits) + unit
 
 
 def _number(value: float, digits: int, *, signed: bool = False) -> str:

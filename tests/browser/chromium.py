@@ -62,7 +62,13 @@ class Chromium:
 
     def open(self, page: Path, *, width: int, dark: bool = False, media: str = "screen") -> None:
         """Show a file at a width in CSS pixels, and wait until it is loaded; earlier events are forgotten."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media=media, features=scheme)
         self.events.clear()
@@ -107,7 +113,15 @@ def chromium(profile: Path) -> Iterator[Chromium]:
     ours_in, theirs_out = os.pipe()
     # The protocol fixes the numbers: the browser reads from 3 and writes to 4.
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", CHROMIUM, *FLAGS, f"--user-data-dir={profile}"],
+        [
+            "sh",
+            "-c",
+            f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}',
+            "sh",
+            CHROMIUM,
+            *FLAGS,
+            f"--user-data-dir={profile}",
+        ],
         pass_fds=(theirs_in, theirs_out),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
