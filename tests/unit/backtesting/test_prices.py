@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.curves import benchmark_returns
-from ktrdr.backtesting.metrics import metrics
+from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.prices import align, place_targets
 from ktrdr.backtesting.rules import Rules
 from ktrdr.backtesting.significance import exam
