@@ -8,7 +8,7 @@ RAY_STAMP := $(VENV)/.installed-ray
 PIP_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-ray test-kills test-e2e test-compose quality bench clean
+.PHONY: help demo test test-unit test-integration test-ray test-kills test-e2e test-compose quality bench bench-peers clean
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-kills        the kills that take minutes: expired leases, a crashed server, 50 workers"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
 	@echo "make bench             the measurements behind the numbers in the documents"
+	@echo "make bench-peers       backtests against backtesting.py and vectorbt (installed in .venv-peers)"
 	@echo "make clean             remove the environment and everything generated"
 
 demo: $(STAMP)
@@ -60,9 +61,16 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.checkpointing
+	$(BIN)/python -m benchmarks.backtesting
+
+# Other people's backtesters, in an environment of their own: ktrdr neither needs nor imports them.
+bench-peers: $(STAMP)
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet 'backtesting==0.6.5' 'vectorbt==0.28.1'
+	$(BIN)/python -m benchmarks.backtesting --peers .venv-peers/bin/python
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ktrdr needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
