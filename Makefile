@@ -40,7 +40,7 @@ test-ray: $(RAY_STAMP)
 	$(BIN)/python -m pytest -m ray tests/executors tests/integration
 
 test-browser: $(STAMP)
-	command -v chromium chromium-browser google-chrome >/dev/null || \
+	{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 	$(BIN)/python -m pytest tests/browser
 
