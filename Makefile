@@ -8,7 +8,7 @@ RAY_STAMP := $(VENV)/.installed-ray
 PIP_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-ray test-kills test-e2e test-compose quality bench bench-peers clean
+.PHONY: help demo test test-unit test-integration test-ray test-kills test-browser test-e2e test-compose quality bench bench-peers clean
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-unit         unit and contract tests"
 	@echo "make test-integration  real backend processes, real kills, both databases"
 	@echo "make test-ray          the executor contract and sessions on a real Ray cluster"
+	@echo "make test-browser      the tear sheet in a real Chromium (installs it on Debian when it is not there)"
 	@echo "make test-e2e          the end-to-end scripts of milestones 1 to 7 against local processes"
 	@echo "make test-compose      milestone 7 in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
 	@echo "make test-kills        the kills that take minutes: expired leases, a crashed server, 50 workers"
@@ -30,13 +31,18 @@ demo: $(STAMP)
 test: quality test-unit test-integration
 
 test-unit: $(STAMP)
-	$(BIN)/python -m pytest tests/unit tests/contract
+	$(BIN)/python -m pytest tests/unit tests/contract tests/browser
 
 test-integration: $(STAMP)
 	$(BIN)/python -m pytest -m 'not ray' tests/executors tests/integration
 
 test-ray: $(RAY_STAMP)
 	$(BIN)/python -m pytest -m ray tests/executors tests/integration
+
+test-browser: $(STAMP)
+	{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	$(BIN)/python -m pytest tests/browser
 
 test-kills: $(STAMP)
 	$(BIN)/python -m pytest tests/kills

@@ -141,17 +141,27 @@ _worth_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_wort
 
 
 def _at_rest(positions: Floats, targets: Targets, bar: int) -> bool:
-    """Whether every symbol is where its target wants it and waits for nothing: so it is at most bars."""
+    """Whether every symbol is where its target wants it: so it is at most bars."""
     for symbol in range(len(positions)):
-        wanted = targets[bar - 1, symbol]
         units = positions[symbol, UNITS]
         held = 1 if units > 0.0 else (-1 if units < 0.0 else 0)
-        if held != wanted or positions[symbol, WAIT] > 0.0 or positions[symbol, BLOCKED] != 0.0:
+        if held != targets[bar - 1, symbol]:
             return False
     return True
 
 
 _at_rest_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_at_rest)
+
+
+def _waiting(positions: Floats) -> bool:
+    """Whether a symbol counts the bars to its next entry, or waits for another target."""
+    for symbol in range(len(positions)):
+        if positions[symbol, WAIT] > 0.0 or positions[symbol, BLOCKED] != 0.0:
+            return True
+    return False
+
+
+_waiting_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_waiting)
 
 
 def _settle(
@@ -313,31 +323,35 @@ def _advance(
     """
     count, most, busy, bar = 0, len(trades) - 2 * opens.shape[1], 0.0, begin
     stops = terms.stop_loss > 0.0 or terms.take_profit > 0.0 or terms.trailing_stop > 0.0
+    waiting, held = _waiting_compiled(positions), account[HELD] > 0.0
     while bar < end and count <= most:
         if (
             bar > first
-            and account[RUINED] == 0.0
-            and not (
-                _at_rest_compiled(positions, targets, bar)
-                and (account[HELD] == 0.0 or _worth_compiled(account, positions, opens, bar) > 0.0)
+            and (
+                waiting
+                or not _at_rest_compiled(positions, targets, bar)
+                or (held and _worth_compiled(account, positions, opens, bar) <= 0.0)
             )
+            and account[RUINED] == 0.0
         ):
             count = _trade_at_open_compiled(
                 account, positions, trades, count, bar, opens, present, targets, terms
             )
+            waiting, held = _waiting_compiled(positions), account[HELD] > 0.0
         worth = account[CASH]
-        if account[HELD] > 0.0:
+        if held:
             busy += 1.0
             if stops:
                 count = _stop_within_compiled(
                     account, positions, trades, count, bar, opens, highs, lows, present, terms
                 )
+                waiting, held = _waiting_compiled(positions), account[HELD] > 0.0
             worth = _worth_compiled(account, positions, closes, bar)
             # The end of the segment settles what is open; so does having lost everything.
-            if account[HELD] > 0.0 and (bar == last - 1 or worth <= 0.0):
+            if held and (bar == last - 1 or worth <= 0.0):
                 why = END if worth > 0.0 else RUIN
                 count = _settle_compiled(account, positions, trades, count, bar, closes, why, terms)
-                worth = account[CASH]
+                worth, held = account[CASH], False
         equity[bar - begin] = worth
         bar += 1
     account[IN_MARKET] += busy

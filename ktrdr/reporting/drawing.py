@@ -62,7 +62,7 @@ class Chart:
         return (
             f'<svg class="axis" width="{AXIS}" height="{self.height}" aria-hidden="true">'
             f'<text x="{x}" y="10" class="unit end">{text(self.axis)}</text>{labels}'
-            f'<text x="{x}" y="{self.height - 8}" class="unit end">{text(self.below)}</text></svg>'
+            f'<text x="0" y="{self.height - 8}" class="unit">{text(self.below)}</text></svg>'
         )
 
     def _plot(self) -> str:

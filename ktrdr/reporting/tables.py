@@ -9,10 +9,10 @@ from ktrdr.reporting.metrics import groups, headline
 from ktrdr.reporting.wording import (
     NOTHING,
     amount,
+    cents,
     date,
     duration,
     instant,
-    money,
     percent,
     price,
     text,
@@ -130,8 +130,8 @@ def _trade(number: int, trade: Mapping[str, Any]) -> str:
         price(trade["open_rate"]),
         price(trade["close_rate"]),
         amount(trade["amount"]),
-        money(trade["fee"]),
-        money(trade["profit_abs"], signed=True),
+        cents(trade["fee"]),
+        cents(trade["profit_abs"], signed=True),
         percent(trade["profit_ratio"], signed=True),
     )
     opened, closed = (date(instant(trade[one])) for one in ("open_date", "close_date"))

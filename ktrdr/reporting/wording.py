@@ -38,6 +38,11 @@ def money(value: float | None, *, signed: bool = False) -> str:
     return _number(value, 2 if abs(value) < 999.995 else 0, signed=signed)
 
 
+def cents(value: float | None, *, signed: bool = False) -> str:
+    """An amount in a column of amounts: all of them with cents."""
+    return NOTHING if value is None else _number(value, 2, signed=signed)
+
+
 def price(value: float | None) -> str:
     """A rate with six significant digits, and two decimals or more."""
     if value is None:

@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,14 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+# The protocol fixes the numbers: the browser reads from 3 and writes to 4.
+RENUMBER = """
+import fcntl, os, sys
+reading, writing = (fcntl.fcntl(int(one), fcntl.F_DUPFD, 5) for one in sys.argv[1:3])
+os.dup2(reading, 3)
+os.dup2(writing, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Chromium:
@@ -111,17 +120,9 @@ def chromium(profile: Path) -> Iterator[Chromium]:
     assert CHROMIUM is not None
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
-    # The protocol fixes the numbers: the browser reads from 3 and writes to 4.
+    numbers = [str(theirs_in), str(theirs_out)]
     process = subprocess.Popen(
-        [
-            "sh",
-            "-c",
-            f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}',
-            "sh",
-            CHROMIUM,
-            *FLAGS,
-            f"--user-data-dir={profile}",
-        ],
+        [sys.executable, "-c", RENUMBER, *numbers, CHROMIUM, *FLAGS, f"--user-data-dir={profile}"],
         pass_fds=(theirs_in, theirs_out),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
