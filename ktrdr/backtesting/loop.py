@@ -300,6 +300,39 @@ def _stop_within(
 _stop_within_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_stop_within)
 
 
+def _quiet_stretch(
+    opens: Floats,
+    closes: Floats,
+    targets: Targets,
+    first: int,
+    begin: int,
+    bar: int,
+    end: int,
+    account: Floats,
+    positions: Floats,
+    equity: Floats,
+) -> int:
+    """Of one symbol the bars from `bar` on in which nothing can happen but a valuation.
+
+    The same numbers in the same order as bar by bar, with the account in registers. Returns the first
+    bar that has to be looked at.
+    """
+    cash, pocket, units = account[CASH], positions[0, POCKET], positions[0, UNITS]
+    side = 1 if units > 0.0 else (-1 if units < 0.0 else 0)
+    while bar < end and (bar == first or targets[bar - 1, 0] == side):
+        worth = cash
+        if side != 0:
+            worth = cash + (pocket + units * closes[bar, 0])
+            if worth <= 0.0 or (bar > first and cash + (pocket + units * opens[bar, 0]) <= 0.0):
+                break
+        equity[bar - begin] = worth
+        bar += 1
+    return bar
+
+
+_quiet_stretch_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_quiet_stretch)
+
+
 def _advance(
     opens: Floats,
     highs: Floats,
@@ -325,6 +358,14 @@ def _advance(
     stops = terms.stop_loss > 0.0 or terms.take_profit > 0.0 or terms.trailing_stop > 0.0
     waiting, held = _waiting_compiled(positions), account[HELD] > 0.0
     while bar < end and count <= most:
+        if len(positions) == 1 and not waiting and not (stops and held) and account[RUINED] == 0.0:
+            quiet_to = _quiet_stretch_compiled(
+                opens, closes, targets, first, begin, bar, min(end, last - 1), account, positions, equity
+            )
+            busy += quiet_to - bar if held else 0.0
+            bar = quiet_to
+            if bar == end:
+                break
         if (
             bar > first
             and (
