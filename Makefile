@@ -67,13 +67,13 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.checkpointing
-	$(BIN)/python -m benchmarks.backtesting
+	$(BIN)/python -m benchmarks.simulation
 
 # Other people's backtesters, in an environment of their own: ktrdr neither needs nor imports them.
 bench-peers: $(STAMP)
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet 'backtesting==0.6.5' 'vectorbt==0.28.1'
-	$(BIN)/python -m benchmarks.backtesting --peers .venv-peers/bin/python
+	.venv-peers/bin/python -m pip install --quiet 'backtesting==0.6.5' 'vectorbt==0.28.1' 'plotly<6'
+	$(BIN)/python -m benchmarks.simulation --peers .venv-peers/bin/python
 
 clean:
 	rm -rf $(VENV) .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

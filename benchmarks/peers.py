@@ -1,4 +1,4 @@
-"""Other people's backtesters on a given signal, for `benchmarks.backtesting`; prints JSON.
+"""Other people's backtesters on a given signal, for `benchmarks.simulation`; prints JSON.
 
 It runs in an environment of its own (`make bench-peers`): backtesting.py is AGPL and vectorbt has the
 Commons Clause, so nothing of ktrdr imports them, and this file imports nothing of ktrdr.

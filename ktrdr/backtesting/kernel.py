@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ktrdr.backtesting.loop import advance, terms_of
+from ktrdr.backtesting.loop import advance
 from ktrdr.backtesting.portfolio import TRADE_COLUMNS, SimulationState
 from ktrdr.backtesting.prices import Panel, Prices, Targets
 from ktrdr.backtesting.rules import Rules
+from ktrdr.backtesting.terms import terms_of
 
 CHUNK = 100_000  # some milliseconds
 ROOM = 4096  # bars whose trades fit into one buffer, whatever they are

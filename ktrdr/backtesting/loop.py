@@ -27,7 +27,7 @@ A symbol that was closed by its stop or its profit does not enter again before i
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
@@ -49,34 +49,9 @@ from ktrdr.backtesting.portfolio import (
     WAIT,
 )
 from ktrdr.backtesting.prices import Floats, Targets
-from ktrdr.backtesting.rules import Rules
+from ktrdr.backtesting.terms import Terms
 
 SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, END, RUIN = (float(number) for number in range(6))
-
-
-class Terms(NamedTuple):
-    """Rules as the compiled loop takes them; a stop of 0 is none."""
-
-    fee: float
-    slippage: float
-    fraction: float
-    stop_loss: float
-    take_profit: float
-    trailing_stop: float
-    separation: float
-
-
-def terms_of(rules: Rules) -> Terms:
-    """The rules without a None."""
-    return Terms(
-        rules.fee,
-        rules.slippage,
-        rules.fraction,
-        rules.stop_loss or 0.0,
-        rules.take_profit or 0.0,
-        rules.trailing_stop or 0.0,
-        float(rules.min_separation),
-    )
 
 
 def _close(
@@ -151,6 +126,16 @@ def _at_rest(positions: Floats, targets: Targets, bar: int) -> bool:
 
 
 _at_rest_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_at_rest)
+
+
+def _stirs(account: Floats, positions: Floats, targets: Targets, bar: int, opens: Floats, held: bool) -> bool:
+    """Whether a bar's open changes anything: a target, or the end of the account."""
+    if not _at_rest_compiled(positions, targets, bar):
+        return True
+    return held and _worth_compiled(account, positions, opens, bar) <= 0.0
+
+
+_stirs_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_stirs)
 
 
 def _waiting(positions: Floats) -> bool:
@@ -306,17 +291,18 @@ def _quiet_stretch(
     targets: Targets,
     first: int,
     begin: int,
-    bar: int,
     end: int,
     account: Floats,
     positions: Floats,
     equity: Floats,
 ) -> int:
-    """Of one symbol the bars from `bar` on in which nothing can happen but a valuation.
+    """How many bars from `begin` on, of an account of one symbol, need nothing but a valuation.
 
-    The same numbers in the same order as bar by bar, with the account in registers. Returns the first
-    bar that has to be looked at.
+    The same numbers in the same order as bar by bar, with the account in registers.
     """
+    if len(positions) != 1 or account[RUINED] > 0.0:
+        return 0
+    bar = begin
     cash, pocket, units = account[CASH], positions[0, POCKET], positions[0, UNITS]
     side = 1 if units > 0.0 else (-1 if units < 0.0 else 0)
     while bar < end and (bar == first or targets[bar - 1, 0] == side):
@@ -327,7 +313,7 @@ def _quiet_stretch(
                 break
         equity[bar - begin] = worth
         bar += 1
-    return bar
+    return bar - begin
 
 
 _quiet_stretch_compiled: Any = numba.njit(cache=True, nogil=True, inline="always")(_quiet_stretch)
@@ -358,23 +344,15 @@ def _advance(
     stops = terms.stop_loss > 0.0 or terms.take_profit > 0.0 or terms.trailing_stop > 0.0
     waiting, held = _waiting_compiled(positions), account[HELD] > 0.0
     while bar < end and count <= most:
-        if len(positions) == 1 and not waiting and not (stops and held) and account[RUINED] == 0.0:
-            quiet_to = _quiet_stretch_compiled(
-                opens, closes, targets, first, begin, bar, min(end, last - 1), account, positions, equity
+        if not waiting and not (stops and held):
+            until = min(end, last - 1)  # the last bar is never quiet
+            quiet = _quiet_stretch_compiled(
+                opens, closes, targets, first, bar, until, account, positions, equity[bar - begin :]
             )
-            busy += quiet_to - bar if held else 0.0
-            bar = quiet_to
+            busy, bar = busy + (quiet if held else 0.0), bar + quiet
             if bar == end:
                 break
-        if (
-            bar > first
-            and (
-                waiting
-                or not _at_rest_compiled(positions, targets, bar)
-                or (held and _worth_compiled(account, positions, opens, bar) <= 0.0)
-            )
-            and account[RUINED] == 0.0
-        ):
+        if bar > first and (waiting or _stirs_compiled(account, positions, targets, bar, opens, held)):
             count = _trade_at_open_compiled(
                 account, positions, trades, count, bar, opens, present, targets, terms
             )
