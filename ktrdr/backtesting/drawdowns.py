@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 
 from ktrdr.backtesting.curves import Times, iso_texts
-from ktrdr.backtesting.curves import drawdown as below_peak
 from ktrdr.backtesting.prices import Floats
 
 DAY_SECONDS = 86_400
@@ -30,28 +31,43 @@ class Drawdown:
 
 def deepest(worth: Floats) -> Drawdown | None:
     """The maximum drawdown of a series (m,) of worths, the earliest of equals; None when it never falls."""
-    depths = below_peak(worth)
-    trough = int(np.argmax(depths))
-    depth = float(depths[trough])
+    depth, start, trough, recovery, _, _ = _scanned_compiled(worth)
     if not depth > 0.0:
         return None
-    peak = float(np.max(worth[: trough + 1]))
-    start = int(np.flatnonzero(worth[: trough + 1] == peak)[-1])
-    above = np.flatnonzero(worth[trough:] >= peak)
-    recovery = trough + int(above[0]) if len(above) else None
-    return Drawdown(depth, start, trough, recovery, len(worth) - 1 if recovery is None else recovery)
+    back = None if recovery < 0 else recovery
+    return Drawdown(depth, start, trough, back, len(worth) - 1 if back is None else back)
 
 
 def longest(worth: Floats) -> tuple[int, int] | None:
     """The first and the last position of the longest time below a peak; None when it never falls."""
-    below = below_peak(worth) > 0.0
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], below, [False]]).astype(np.int8)))
-    if len(edges) == 0:
-        return None
-    # A stretch below begins one position after its peak and ends at the recovery, or with the series.
-    starts, ends = edges[::2] - 1, np.minimum(edges[1::2], len(worth) - 1)
-    at = int(np.argmax(ends - starts))
-    return int(starts[at]), int(ends[at])
+    *_, start, end = _scanned_compiled(worth)
+    return (start, end) if end > start else None
+
+
+def _scanned(worth: Floats) -> tuple[float, int, int, int, int, int]:
+    """In one pass: depth, start, trough and recovery (-1: none) of the deepest, start and end of the longest.
+
+    A stretch below begins at the last position of its peak and ends at the recovery, or with the series.
+    """
+    peak, at_peak, last = worth[0], 0, len(worth) - 1
+    depth, start, trough, recovery = 0.0, 0, 0, -1
+    long_start, long_end = 0, 0
+    for at in range(1, len(worth)):
+        value = worth[at]
+        if value >= peak or at == last:
+            if at - at_peak > long_end - long_start and (value < peak or at - at_peak > 1):
+                long_start, long_end = at_peak, at
+            if value >= peak:
+                if recovery < 0 and depth > 0.0:
+                    recovery = at
+                peak, at_peak = value, at
+        below = 1.0 - value / peak
+        if below > depth:
+            depth, start, trough, recovery = below, at_peak, at, -1
+    return depth, start, trough, recovery, long_start, long_end
+
+
+_scanned_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(_scanned)
 
 
 def drawdown_metrics(equity: Floats, capital: float, time: Times) -> dict[str, float | int | str | None]:

@@ -29,13 +29,15 @@ def metrics(result: SimulationState, bars: Candles, per_year: float | None = Non
     time = bars.time[result.first : result.bar]
     trades = TradeTable.of(result.trades, bars.time)
     final = float(result.equity[-1])
+    fallen = drawdown_metrics(result.equity, result.capital, time)
+    depth = float(fallen["max_drawdown"] or 0.0)
     return {
         "bars_per_year": yearly,
         "capital": result.capital,
         "final_equity": final,
         "profit": final - result.capital,
-        **_returns(result, bars, float(time[-1] - time[0]), yearly),
-        **drawdown_metrics(result.equity, result.capital, time),
+        **_returns(result, bars, float(time[-1] - time[0]), yearly, depth),
+        **fallen,
         "trades": len(trades.pnl),
         "win_rate": int(np.count_nonzero(trades.pnl > 0.0)) / len(trades.pnl) if len(trades.pnl) else 0.0,
         "exposure": result.bars_in_market / len(result.equity),
@@ -43,11 +45,12 @@ def metrics(result: SimulationState, bars: Candles, per_year: float | None = Non
     }
 
 
-def _returns(result: SimulationState, bars: Candles, seconds: float, per_year: float) -> Figures:
+def _returns(
+    result: SimulationState, bars: Candles, seconds: float, per_year: float, depth: float
+) -> Figures:
     mine, theirs = strategy_returns(result), benchmark_returns(result, bars)
     total = float(result.equity[-1]) / result.capital - 1.0
     growth = cagr(total, seconds)
-    depth = float(np.max(drawdown(np.concatenate([[result.capital], result.equity]))))
     beside = compare(mine, theirs, per_year)
     return {
         "total_return": total,

@@ -93,7 +93,9 @@ def compare(strategy: Floats, benchmark: Floats, per_year: float) -> Comparison:
     mine, theirs = _deviation(strategy), _deviation(benchmark)
     if len(strategy) < 3 or mine is None or theirs is None:
         return Comparison()
-    covariance = float(np.cov(strategy, benchmark, ddof=1)[0, 1])
+    # Not by a matrix product: how its parts are summed depends on the threads of the library behind it.
+    products = (strategy - np.mean(strategy)) * (benchmark - np.mean(benchmark))
+    covariance = float(np.sum(products)) / (len(strategy) - 1)
     beta = covariance / theirs**2
     alpha = float(np.mean(strategy)) - beta * float(np.mean(benchmark))
     correlation = max(-1.0, min(1.0, covariance / (mine * theirs)))
