@@ -110,7 +110,7 @@ def test_interrupted_research_equals_the_uninterrupted(patient: Backend) -> None
 
 
 def computed(result: dict[str, Any]) -> dict[str, Any]:
-    """A backtest's result without the place of its report: the report's files are compared by their hashes."""
+    """A backtest's result without the place of its report, whose files are compared by their hashes."""
     return {**result, "report": result["report"]["files"]}
 
 
