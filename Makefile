@@ -19,7 +19,7 @@ help:
 	@echo "make test-browser      the tear sheet in a real Chromium (installs it on Debian when it is not there)"
 	@echo "make test-e2e          the end-to-end scripts of milestones 1 to 7 against local processes"
 	@echo "make test-compose      milestone 7 in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
-	@echo "make test-kills        the kills that take minutes: expired leases, a crashed server, 50 workers"
+	@echo "make test-kills        what takes minutes: expired leases, outages, 20 interruptions, 50 workers"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
 	@echo "make bench             the measurements behind the numbers in the documents"
 	@echo "make bench-peers       backtests against backtesting.py and vectorbt (installed in .venv-peers)"
