@@ -54,7 +54,7 @@ def split_rows(series: Sequence[Rows], training: Training, reach: int) -> list[S
     held_back = training.validation_split or (WATCHED if _watches(training) else 0.0)
     assert training.walk_forward is not None
     folds = _walk_forward(series, training.walk_forward, reach)
-    return [_with_watched(one, held_back, reach) if held_back else one for one in folds]
+    return [_with_watched(series, one, held_back, reach) if held_back else one for one in folds]
 
 
 def row_count(ranges: Ranges) -> int:
@@ -97,9 +97,11 @@ def _by_shares(series: Sequence[Rows], shares: DataSplit, reach: int) -> Split:
     return Split("split", train, watched if shares.validation else (), block)
 
 
-def _with_watched(split: Split, share: float, reach: int) -> Split:
-    """The last `share` of the training rows is watched instead of learnt from."""
-    cuts = [last - round(share * (last - first)) for first, last in split.train]
+def _with_watched(series: Sequence[Rows], split: Split, share: float, reach: int) -> Split:
+    """The last `share` of the first symbol's training rows is watched instead, and of others that time."""
+    lead_first, lead_last = split.train[0]
+    at = _at(series, lead_last - round(share * (lead_last - lead_first)))
+    cuts = [min(max(cut, first), last) for cut, (first, last) in zip(at, split.train, strict=True)]
     train = tuple(_range(first, cut - reach) for (first, _), cut in zip(split.train, cuts, strict=True))
     watched = tuple(_range(cut, last) for (_, last), cut in zip(split.train, cuts, strict=True))
     return Split(split.name, train, watched, split.block)

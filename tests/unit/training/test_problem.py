@@ -192,6 +192,18 @@ def test_several_symbols_are_split_at_the_same_time() -> None:
         assert len(problem.samples(fold, fold.train)) == len(problem.targets(fold, fold.train)) == rows
 
 
+def test_several_symbols_are_watched_from_the_same_time_on() -> None:
+    """Nobody learns from days on which another symbol chooses the epoch."""
+    config = pooled().to_config()
+    config["training"]["early_stopping"] = STOPPING
+    problem = build_problem(two_symbols(later(bars(), 100)), parse_strategy(config), seed=1)
+    one, other = problem.series
+    for fold in problem.folds:
+        (begin, _), (other_begin, _) = fold.watched
+        assert one.time[begin] == other.time[other_begin]
+        assert (begin - fold.train[0][1], other_begin - fold.train[1][1]) == (5, 5)
+
+
 def test_another_future_of_any_symbol_moves_nothing_that_is_learnt() -> None:
     second = later(bars(), 100)
     problem = build_problem(two_symbols(second), pooled(), seed=1)
