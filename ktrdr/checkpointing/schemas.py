@@ -10,7 +10,7 @@ from typing import Any, Self
 from ktrdr.domain.errors import CheckpointCorrupted
 from ktrdr.domain.sessions import Phase, TriggerReason
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: trainings without history, device and schedule; backtests with their arrays
 
 
 class CheckpointType(StrEnum):

@@ -16,7 +16,7 @@ import pytest
 
 from ktrdr.checkpointing.artifacts import read_generation, write_generation
 from ktrdr.checkpointing.policy import CheckpointPolicy
-from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
+from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.loading import load_development
 from ktrdr.domain.errors import StepFailed
@@ -99,7 +99,11 @@ def attempts(database_url: str, tmp_path: Path) -> Attempts:
 
 def keep(run: Run, epoch: int, *, due: bool = False) -> None:
     content = str(epoch).encode()
-    run.keep({"epoch": epoch, "total_epochs": 99, "schema_version": 1}, lambda: {"tensors": content}, due=due)
+    run.keep(
+        {"epoch": epoch, "total_epochs": 99, "schema_version": SCHEMA_VERSION},
+        lambda: {"tensors": content},
+        due=due,
+    )
 
 
 def saved(attempts: Attempts) -> tuple[CheckpointType, int, bytes]:

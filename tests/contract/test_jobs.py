@@ -13,7 +13,7 @@ from ktrdr.api.services import history_service
 from ktrdr.api.services.history_service import HistoryService
 from ktrdr.checkpointing.artifacts import delete_generation, read_generation, write_generation
 from ktrdr.checkpointing.policy import CheckpointPolicy
-from ktrdr.checkpointing.schemas import CheckpointType, Manifest
+from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType, Manifest
 from ktrdr.domain.errors import CheckpointCorrupted, HistoryNotFound
 from ktrdr.domain.fingerprints import Fingerprint
 from ktrdr.persistence.unit_of_work import Database
@@ -24,7 +24,7 @@ from ktrdr.workers.jobs.files import pack
 from ktrdr.workers.runner import Run
 from tests.contract.test_attempts import ID, Attempts
 
-STATE = {"epoch": 1, "total_epochs": 9, "schema_version": 1}
+STATE = {"epoch": 1, "total_epochs": 9, "schema_version": SCHEMA_VERSION}
 FINGERPRINT = Fingerprint(None, None, "code", "settings")
 
 

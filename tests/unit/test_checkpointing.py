@@ -97,7 +97,7 @@ class TestStates:
         ("name", "value", "message"),
         [
             ("extra", 1, r"unknown \['extra'\]"),
-            ("schema_version", 2, "schema version 2; this ktrdr reads 1"),
+            ("schema_version", 1, "schema version 1; this ktrdr reads 2"),
             ("phase", "DREAMING", "DREAMING"),
             ("trigger_reason", "boredom", "boredom"),
         ],
