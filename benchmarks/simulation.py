@@ -5,6 +5,7 @@
 2. A neuro-fuzzy strategy on a million bars: indicators, memberships, the network, the simulation and
    the metrics, on one core.
 3. Final equity against an independent computation in numpy.
+4. What a checkpoint of those million bars costs the thread that writes it (it has no limit).
 
 With `--peers PYTHON` also the whole call on 100,000 bars with a given signal against backtesting.py and
 vectorbt, which that Python has (`make bench-peers`); each runs in a process of its own. Prints ratios,
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from ktrdr.backtesting.kernel import simulate
 from ktrdr.backtesting.metrics import metrics
 from ktrdr.backtesting.rules import Rules, rules_of
+from ktrdr.checkpointing.artifacts import write_generation
 from ktrdr.data.bars import Bars
 from ktrdr.data.features import Scaler
 from ktrdr.data.market import Market
@@ -163,6 +165,14 @@ def end_to_end(bars: Bars) -> float:
     return best(whole, 3)
 
 
+def checkpoint(bars: Bars, targets: NDArray[np.int8]) -> tuple[float, float]:
+    """Megabytes of the state of a whole simulation, and seconds of this process to keep it."""
+    state = simulate(bars, targets, 0, len(bars), Rules(fee=FEE))
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = best(lambda: write_generation(Path(folder), "backtest", {"state": state.to_bytes()}))
+    return len(state.to_bytes()) / 1e6, seconds
+
+
 def peer(python: str, name: str, bars: Bars, targets: NDArray[np.int8]) -> dict[str, Any] | None:
     """What `benchmarks.peers` says in a process of that Python; None when it is not installed there."""
     with tempfile.TemporaryDirectory() as folder:
@@ -215,6 +225,11 @@ def main() -> int:
     print(f"simulation of a million bars: {1e3 * loop:.1f} ms, {loop / floor:.2f} of a minimal loop")
     print(f"neuro-fuzzy strategy, end to end: {speed / 1e6:.2f} million bars a second on one core")
     print(f"final equity against numpy: {apart:.1e} apart")
+    print(
+        "a checkpoint of a million bars: {:.1f} MB, {:.3f} s behind the loop".format(
+            *checkpoint(bars, targets)
+        )
+    )
     return 0 if loop <= LOOP_LIMIT * floor and speed >= BARS_PER_SECOND and apart < 1e-9 else 1
 
 

@@ -73,27 +73,42 @@ def strategy_returns(result: SimulationState) -> Floats:
 
     A ruined account returns nothing, rather than nothing divided by nothing.
     """
-    before, after = result.equity[:-1], result.equity[1:]
-    returns = np.zeros(len(after))
-    np.divide(after - before, before, out=returns, where=before > 0.0)
+    return np.asarray(_changes_compiled(result.equity))
+
+
+def _changes(worth: Floats) -> Floats:
+    returns = np.zeros(len(worth) - 1)
+    for at in range(len(returns)):
+        if worth[at] > 0.0:
+            returns[at] = (worth[at + 1] - worth[at]) / worth[at]
     return returns
+
+
+_changes_compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(_changes)
 
 
 def benchmark_returns(result: SimulationState, bars: Prices) -> Floats:
     """(m - 1,) close-to-close returns of holding the same bars, of several symbols in equal parts."""
-    closes = bars.close[result.first : result.bar]
-    worth = closes if closes.ndim == 1 else buy_and_hold(result, bars)
-    return np.asarray(worth[1:] / worth[:-1] - 1.0)
+    worth = held_worth(result, bars)
+    returns = worth[1:] / worth[:-1]
+    returns -= 1.0
+    return np.asarray(returns)
 
 
-def buy_and_hold(result: SimulationState, bars: Prices) -> Floats:
-    """(m,) worth of 1 that was put into equal parts of the symbols at the first close, and left there.
+def held_worth(result: SimulationState, bars: Prices) -> Floats:
+    """(m,) worth of equal parts of the symbols, bought at the first close and left there; of a single
+    symbol its closes. It means nothing but beside another of its values.
 
     A symbol whose bars begin later stands in a `Panel` at its first open until then: its part waits.
     """
     closes = bars.close[result.first : result.bar]
-    growth = closes / closes[0]
-    return np.asarray(growth if growth.ndim == 1 else growth.mean(axis=1))
+    return closes if closes.ndim == 1 else np.asarray((closes / closes[0]).mean(axis=1))
+
+
+def buy_and_hold(result: SimulationState, bars: Prices) -> Floats:
+    """(m,) worth of 1 that was put into equal parts of the symbols at the first close, and left there."""
+    worth = held_worth(result, bars)
+    return np.asarray(worth / worth[0])
 
 
 def iso_texts(seconds: Times) -> list[str]:

@@ -31,29 +31,33 @@ class Drawdown:
 
 def deepest(worth: Floats) -> Drawdown | None:
     """The maximum drawdown of a series (m,) of worths, the earliest of equals; None when it never falls."""
-    depth, start, trough, recovery, _, _ = _scanned_compiled(worth)
-    if not depth > 0.0:
-        return None
-    back = None if recovery < 0 else recovery
-    return Drawdown(depth, start, trough, back, len(worth) - 1 if back is None else back)
+    return _fallen(worth[0], worth[1:])[0]
 
 
 def longest(worth: Floats) -> tuple[int, int] | None:
     """The first and the last position of the longest time below a peak; None when it never falls."""
-    *_, start, end = _scanned_compiled(worth)
-    return (start, end) if end > start else None
+    return _fallen(worth[0], worth[1:])[1]
 
 
-def _scanned(worth: Floats) -> tuple[float, int, int, int, int, int]:
+def _fallen(capital: float, worth: Floats) -> tuple[Drawdown | None, tuple[int, int] | None]:
+    """The deepest and the longest of a series that begins with `capital`, which has the position 0."""
+    depth, start, trough, recovery, long_start, long_end = _scanned_compiled(capital, worth)
+    last = len(worth)
+    back = None if recovery < 0 else recovery
+    found = Drawdown(depth, start, trough, back, last if back is None else back) if depth > 0.0 else None
+    return found, (long_start, long_end) if long_end > long_start else None
+
+
+def _scanned(capital: float, worth: Floats) -> tuple[float, int, int, int, int, int]:
     """In one pass: depth, start, trough and recovery (-1: none) of the deepest, start and end of the longest.
 
     A stretch below begins at the last position of its peak and ends at the recovery, or with the series.
     """
-    peak, at_peak, last = worth[0], 0, len(worth) - 1
+    peak, at_peak, last = capital, 0, len(worth)
     depth, start, trough, recovery = 0.0, 0, 0, -1
     long_start, long_end = 0, 0
-    for at in range(1, len(worth)):
-        value = worth[at]
+    for at in range(1, last + 1):
+        value = worth[at - 1]
         if value >= peak or at == last:
             if at - at_peak > long_end - long_start and (value < peak or at - at_peak > 1):
                 long_start, long_end = at_peak, at
@@ -78,15 +82,16 @@ def drawdown_metrics(equity: Floats, capital: float, time: Times) -> dict[str, f
     its peak to its recovery, or to the end where there is none. Size 0 and no dates when the account
     never falls.
     """
-    worth = np.concatenate([[capital], equity])
-    when = np.concatenate([time[:1], time])
-    found, stretch = deepest(worth), longest(worth)
+    found, stretch = _fallen(capital, equity)
+
+    def when(position: int) -> int:
+        return int(time[max(0, position - 1)])
 
     def days(start: int, end: int) -> float:
-        return float(when[end] - when[start]) / DAY_SECONDS
+        return float(when(end) - when(start)) / DAY_SECONDS
 
     def date(position: int | None) -> str | None:
-        return None if position is None else iso_texts(when[[position]])[0]
+        return None if position is None else iso_texts(np.array([when(position)]))[0]
 
     return {
         "max_drawdown": found.depth if found else 0.0,

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from ktrdr.backtesting.curves import Candles, benchmark_returns, buy_and_hold, drawdown, strategy_returns
-from ktrdr.backtesting.drawdowns import drawdown_metrics
+from ktrdr.backtesting.curves import Candles, benchmark_returns, held_worth, strategy_returns
+from ktrdr.backtesting.drawdowns import deepest, drawdown_metrics
 from ktrdr.backtesting.portfolio import SimulationState
 from ktrdr.backtesting.prices import Floats
-from ktrdr.backtesting.returns import annual_return, cagr, calmar, compare, sharpe, sortino, volatility
+from ktrdr.backtesting.returns import (
+    Returns,
+    annual_return,
+    cagr,
+    calmar,
+    compare,
+    sharpe,
+    sortino,
+    volatility,
+)
 from ktrdr.backtesting.trades import Figures, TradeTable, trade_metrics
 
 
@@ -48,7 +57,7 @@ def metrics(result: SimulationState, bars: Candles, per_year: float | None = Non
 def _returns(
     result: SimulationState, bars: Candles, seconds: float, per_year: float, depth: float
 ) -> Figures:
-    mine, theirs = strategy_returns(result), benchmark_returns(result, bars)
+    mine, theirs = Returns(strategy_returns(result)), Returns(benchmark_returns(result, bars))
     total = float(result.equity[-1]) / result.capital - 1.0
     growth = cagr(total, seconds)
     beside = compare(mine, theirs, per_year)
@@ -60,20 +69,21 @@ def _returns(
         "sharpe": sharpe(mine, per_year) or 0.0,
         "sortino": sortino(mine, per_year),
         "calmar": calmar(growth, depth),
-        **_buy_and_hold(buy_and_hold(result, bars), theirs, seconds, per_year),
+        **_buy_and_hold(held_worth(result, bars), theirs, seconds, per_year),
         "alpha": beside.alpha,
         "beta": beside.beta,
         "correlation": beside.correlation,
     }
 
 
-def _buy_and_hold(worth: Floats, returns: Floats, seconds: float, per_year: float) -> Figures:
-    total = float(worth[-1] - 1.0)
+def _buy_and_hold(worth: Floats, returns: Returns, seconds: float, per_year: float) -> Figures:
+    total = float(worth[-1] / worth[0]) - 1.0
+    fallen = deepest(worth)
     return {
         "buy_and_hold_return": total,
         "buy_and_hold_annual_return": annual_return(total, len(returns), per_year),
         "buy_and_hold_cagr": cagr(total, seconds),
         "buy_and_hold_volatility": volatility(returns, per_year),
         "buy_and_hold_sharpe": sharpe(returns, per_year),
-        "buy_and_hold_max_drawdown": float(np.max(drawdown(worth))),
+        "buy_and_hold_max_drawdown": fallen.depth if fallen else 0.0,
     }

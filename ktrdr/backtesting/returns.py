@@ -8,15 +8,66 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import numba
 import numpy as np
 
 from ktrdr.backtesting.prices import Floats
+from ktrdr.backtesting.sums import sum_of_products
 
 YEAR_SECONDS = 365.25 * 86_400
 # Of returns of one bar. What lies below is what rounding leaves of a series that never moves.
 STILL = 1e-12
 _LARGEST_EXPONENT = 700.0  # of e, before it leaves the floats
+
+
+class Returns:
+    """Returns (n,) that know their mean and their deviation: each is found once, whoever asks.
+
+    Both have the bits of numpy's pairwise sums, which gates and fingerprints of results rest on.
+    """
+
+    def __init__(self, values: Floats) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def mean(self) -> float:
+        return float(np.mean(self.values))
+
+    @cached_property
+    def deviation(self) -> float | None:
+        """Standard deviation (n - 1); None of fewer than two returns and of returns that never differ."""
+        if len(self) < 2:
+            return None
+        deviation = math.sqrt(self.covariance(self))
+        return deviation if deviation > STILL else None
+
+    @cached_property
+    def downside_deviation(self) -> float:
+        """Root of the mean, over all returns, of the squares of those below zero. At least one return."""
+        return math.sqrt(_squares_below_zero_compiled(self.values) / len(self))
+
+    def covariance(self, other: Returns) -> float:
+        """Sample covariance (n - 1) with as many other returns, at least two.
+
+        Not by a matrix product: how its parts are summed depends on the threads of the library behind it.
+        """
+        return sum_of_products(self.values, other.values, self.mean, other.mean) / (len(self) - 1)
+
+
+def _squares_below_zero(values: Floats) -> float:
+    total = 0.0
+    for value in values:
+        total += min(value, 0.0) ** 2
+    return total
+
+
+_squares_below_zero_compiled: Any = numba.njit(cache=True, nogil=True)(_squares_below_zero)
 
 
 def annual_return(total: float, bars: int, per_year: float) -> float:
@@ -43,31 +94,24 @@ def cagr(total: float, seconds: float) -> float | None:
     return math.expm1(exponent) if exponent < _LARGEST_EXPONENT else None
 
 
-def volatility(returns: Floats, per_year: float) -> float | None:
-    """Standard deviation (n - 1) of the returns times √per_year: a fraction a year.
-
-    None of fewer than two returns and of returns that never differ.
-    """
-    deviation = _deviation(returns)
-    return None if deviation is None else deviation * math.sqrt(per_year)
+def volatility(returns: Returns, per_year: float) -> float | None:
+    """Standard deviation (n - 1) of the returns times √per_year: a fraction a year."""
+    return None if returns.deviation is None else returns.deviation * math.sqrt(per_year)
 
 
-def sharpe(returns: Floats, per_year: float) -> float | None:
+def sharpe(returns: Returns, per_year: float) -> float | None:
     """Mean over standard deviation (n - 1) of the returns times √per_year (Sharpe 1994)."""
-    deviation = _deviation(returns)
-    return None if deviation is None else float(np.mean(returns)) / deviation * math.sqrt(per_year)
+    return None if returns.deviation is None else returns.mean / returns.deviation * math.sqrt(per_year)
 
 
-def sortino(returns: Floats, per_year: float) -> float | None:
+def sortino(returns: Returns, per_year: float) -> float | None:
     """Mean over downside deviation of the returns times √per_year (Sortino and Price 1994), target zero.
 
-    The downside deviation is the root of the mean, over all returns, of the squares of those below
-    zero. None when no return is below zero.
+    None of fewer than two returns and when none is below zero.
     """
-    if len(returns) < 2:
+    if len(returns) < 2 or not returns.downside_deviation > STILL:
         return None
-    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
-    return float(np.mean(returns)) / downside * math.sqrt(per_year) if downside > STILL else None
+    return returns.mean / returns.downside_deviation * math.sqrt(per_year)
 
 
 def calmar(growth: float | None, max_drawdown: float) -> float | None:
@@ -84,26 +128,17 @@ class Comparison:
     correlation: float | None = None
 
 
-def compare(strategy: Floats, benchmark: Floats, per_year: float) -> Comparison:
+def compare(strategy: Returns, benchmark: Returns, per_year: float) -> Comparison:
     """Alpha and beta of the least-squares line strategy = alpha + beta · benchmark (Jensen 1968), the
     alpha of a bar times `per_year`; and Pearson's correlation. Both (n,).
 
     None of fewer than three returns, and when one of the two never moves.
     """
-    mine, theirs = _deviation(strategy), _deviation(benchmark)
+    mine, theirs = strategy.deviation, benchmark.deviation
     if len(strategy) < 3 or mine is None or theirs is None:
         return Comparison()
-    # Not by a matrix product: how its parts are summed depends on the threads of the library behind it.
-    products = (strategy - np.mean(strategy)) * (benchmark - np.mean(benchmark))
-    covariance = float(np.sum(products)) / (len(strategy) - 1)
+    covariance = strategy.covariance(benchmark)
     beta = covariance / theirs**2
-    alpha = float(np.mean(strategy)) - beta * float(np.mean(benchmark))
+    alpha = strategy.mean - beta * benchmark.mean
     correlation = max(-1.0, min(1.0, covariance / (mine * theirs)))
     return Comparison(alpha * per_year, beta, correlation)
-
-
-def _deviation(returns: Floats) -> float | None:
-    if len(returns) < 2:
-        return None
-    deviation = float(np.std(returns, ddof=1))
-    return deviation if deviation > STILL else None

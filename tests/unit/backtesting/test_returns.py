@@ -7,7 +7,16 @@ import numpy as np
 import pandas
 import pytest
 
-from ktrdr.backtesting.returns import annual_return, cagr, calmar, compare, sharpe, sortino, volatility
+from ktrdr.backtesting.returns import (
+    Returns,
+    annual_return,
+    cagr,
+    calmar,
+    compare,
+    sharpe,
+    sortino,
+    volatility,
+)
 from ktrdr.backtesting.significance import alpha_test
 
 RNG = np.random.default_rng(11)
@@ -24,9 +33,9 @@ def test_risk_and_reward_are_those_of_an_independent_library(per_year: int) -> N
     series = pandas.Series(RETURNS)
     total = float(np.prod(1.0 + RETURNS)) - 1.0
     ours = (
-        volatility(RETURNS, per_year),
-        sharpe(RETURNS, per_year),
-        sortino(RETURNS, per_year),
+        volatility(Returns(RETURNS), per_year),
+        sharpe(Returns(RETURNS), per_year),
+        sortino(Returns(RETURNS), per_year),
         annual_return(total, len(RETURNS), per_year),
     )
     theirs = (
@@ -40,7 +49,7 @@ def test_risk_and_reward_are_those_of_an_independent_library(per_year: int) -> N
 
 def test_alpha_beta_and_correlation_are_those_of_independent_libraries() -> None:
     """Beta agrees with empyrical, alpha with it (which compounds) and with the exam's regression."""
-    found = compare(RETURNS, MARKET, 252)
+    found = compare(Returns(RETURNS), Returns(MARKET), 252)
     mine, market = pandas.Series(RETURNS), pandas.Series(MARKET)
     assert found.alpha is not None
     compounded = (1.0 + found.alpha / 252) ** 252 - 1.0
@@ -60,12 +69,13 @@ def test_growth_goes_by_the_calendar() -> None:
 
 def test_what_divides_by_nothing_is_unknown() -> None:
     """Constant returns, no fall, no time and a single return give None, and rounding noise is constant."""
-    for returns in (STILL, STEADY, RETURNS[:1], RETURNS[:0]):
+    for values in (STILL, STEADY, RETURNS[:1], RETURNS[:0]):
+        returns = Returns(values)
         assert (volatility(returns, 252), sharpe(returns, 252), sortino(returns, 252)) == (None, None, None)
-    assert sortino(np.abs(RETURNS), 252) is None
+    assert sortino(Returns(np.abs(RETURNS)), 252) is None
     assert (cagr(0.1, 0.0), cagr(1.0, 1.0), calmar(None, 0.1), calmar(0.2, 0.0)) == (None,) * 4
     for mine, theirs in ((RETURNS, np.full(900, 0.01)), (STILL, MARKET[:20]), (RETURNS[:2], MARKET[:2])):
-        found = compare(mine, theirs, 252)
+        found = compare(Returns(mine), Returns(theirs), 252)
         assert (found.alpha, found.beta, found.correlation) == (None, None, None)
 
 
