@@ -178,3 +178,50 @@ instances = Table(
     Column("holder", String(255), nullable=False),
     Column("lease_expires_at", Double, nullable=False),
 )
+
+# What a backend found when it started: one row a start.
+starts = Table(
+    "backend_starts",
+    metadata,
+    Column("start_id", Integer, primary_key=True, autoincrement=True),
+    Column("instance", Key, nullable=False),
+    Column("holder", String(255), nullable=False),
+    Column("failed_with_checkpoint", Integer, nullable=False),
+    Column("failed_without_checkpoint", Integer, nullable=False),
+    Column("left_running", Integer, nullable=False),
+    Column("resubmitted", Integer, nullable=False),
+    Column("resumable", Integer, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# What a resume went on from, and what had ended the attempt before it: one row a resume.
+resumes = Table(
+    "operation_resumes",
+    metadata,
+    Column("resume_id", Integer, primary_key=True, autoincrement=True),
+    Column("operation_id", Key, ForeignKey("operations.operation_id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("automatic", Boolean, nullable=False),
+    Column("forced", Boolean, nullable=False),
+    Column("difference", Json),
+    Column("checkpoint_sequence", Integer, nullable=False),
+    Column("position", Json, nullable=False),
+    Column("error_code", String(60)),
+    Column("error_message", LongText),
+    Column("created_at", Double, nullable=False),
+    Index("ix_operation_resumes_operation", "operation_id"),
+    sqlite_autoincrement=True,
+)
+
+# Which finished phase of which session another session began from.
+forks = Table(
+    "session_forks",
+    metadata,
+    Column("session_id", Integer, ForeignKey("agent_sessions.session_id"), primary_key=True),
+    Column("forked_from", Integer, ForeignKey("agent_sessions.session_id"), nullable=False),
+    Column("phase", String(20), nullable=False),
+    Column("changes", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
