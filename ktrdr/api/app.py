@@ -38,7 +38,7 @@ def create_app(backend: Backend) -> ASGIApp:
     errors.install(app)
     for router in (
         agent.router(backend.agent),
-        operations.router(backend.operations),
+        operations.router(backend.operations, backend.resumes),
         following.router(backend.operations, backend.closing),
         history.router(backend.history),
         checkpoints.router(backend.checkpoints),

@@ -20,6 +20,7 @@ from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.leaks_service import LeaksService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.reports_service import ReportsService
+from ktrdr.api.services.resumes_service import ResumesService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
 from ktrdr.data.catalog import Catalog
@@ -63,14 +64,14 @@ class Backend:
             catalog=self.catalog,
             wake=self.wake,
         )
-        self.operations = OperationsService(
+        self.operations = OperationsService(self.database, executor=self.executor, wake=self.wake)
+        self.resumes = ResumesService(
             self.database,
             instance=settings.instance,
             max_active=settings.max_active_sessions,
             thresholds=settings.thresholds,
             artifacts=settings.artifacts,
             catalog=self.catalog,
-            executor=self.executor,
             wake=self.wake,
         )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)

@@ -16,12 +16,13 @@ from ktrdr.api.schemas import (
     ResumePreview,
 )
 from ktrdr.api.services.operations_service import OperationsService
+from ktrdr.api.services.resumes_service import ResumesService
 from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, OperationType, Status
 
 OperationId = Annotated[str, Path(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)]
 
 
-def router(service: OperationsService) -> APIRouter:
+def router(service: OperationsService, resumes: ResumesService) -> APIRouter:
     routes = APIRouter(prefix="/operations", tags=["operations"])
 
     @routes.get("")
@@ -54,7 +55,7 @@ def router(service: OperationsService) -> APIRouter:
     ) -> Envelope[Resumed | ResumePreview]:
         """Go on from the latest checkpoint, or (dry_run) say whether that can be done."""
         if dry_run:
-            plan = await service.preview(operation_id, force=force)
+            plan = await resumes.preview(operation_id, force=force)
             found = None if plan.checkpoint is None else CheckpointSummary.of(plan.checkpoint)
             return Envelope(
                 data=ResumePreview(
@@ -65,7 +66,7 @@ def router(service: OperationsService) -> APIRouter:
                     obstacle=None if plan.obstacle is None else as_error(plan.obstacle),
                 )
             )
-        plan = await service.resume(operation_id, force=force)
+        plan = await resumes.resume(operation_id, force=force)
         assert plan.checkpoint is not None
         summary = CheckpointSummary.of(plan.checkpoint)
         return Envelope(data=Resumed(operation_id=operation_id, status=Status.PENDING, resumed_from=summary))
