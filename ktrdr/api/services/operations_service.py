@@ -170,7 +170,7 @@ class OperationsService:
         Of any number of concurrent callers one wins the guarded UPDATE; the others get a conflict.
         """
         async with self._database.transaction() as tx:
-            operation = await tx.operations.get(operation_id)
+            operation = await tx.operations.locked(operation_id)  # nobody deletes the checkpoint meanwhile
             checkpoint = await self._verified(tx, operation, force=force)
             if not await tx.operations.requeue(operation_id, self._owner(operation)):
                 raise ResumeConflict(
