@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -78,7 +78,7 @@ def cleanup(
     from rich.markup import escape
 
     from ktrdr.cli.client import Client
-    from ktrdr.cli.quantities import many, size
+    from ktrdr.cli.quantities import size
     from ktrdr.cli.render import as_json, console
 
     body = {"older_than_days": older_than, "dry_run": dry_run}
@@ -88,8 +88,7 @@ def cleanup(
         return
     for one in (*done["deleted"], *done["orphans"]):
         console.print(f"  {escape(one)}", soft_wrap=True)
-    found = f"{many(done['deleted'], 'checkpoint')} and {many(done['orphans'], 'orphaned folder')}"
-    freed = size(done["freed_bytes"])
+    found, freed = _freed(done), size(done["freed_bytes"])
     console.print(f"Would delete {found}: {freed}." if dry_run else f"Deleted {found}: {freed} freed.")
     if done["more"]:
         console.print("There is more: run it again.")
@@ -110,8 +109,7 @@ def stats(json: Json = False) -> None:
     swept = (
         "none since the backend started"
         if last is None
-        else f"{last['at']}: {len(last['deleted'])} checkpoints, {len(last['orphans'])} orphaned folders, "
-        f"{size(last['freed_bytes'])} freed"
+        else f"{last['at']}: {_freed(last)}, {size(last['freed_bytes'])} freed"
     )
     files = {name: f"{size(found[name]['bytes'])} in {found[name]['folders']} folders" for name in FILES}
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
@@ -125,3 +123,9 @@ def stats(json: Json = False) -> None:
             "last cleanup": swept,
         }
     )
+
+
+def _freed(done: Any) -> str:
+    from ktrdr.cli.quantities import many
+
+    return f"{many(done['deleted'], 'checkpoint')} and {many(done['orphans'], 'orphaned folder')}"

@@ -12,14 +12,17 @@ from sqlalchemy import update
 
 from ktrdr.api.services import retention_service
 from ktrdr.api.services.checkpoints_service import CheckpointsService
+from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.retention_service import DAY_SECONDS, RetentionService
 from ktrdr.checkpointing.artifacts import write_generation
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest
+from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import CheckpointInUse, CheckpointNotFound, OperationNotFound
 from ktrdr.domain.operations import Event, NewOperation, OperationType, Status
-from ktrdr.domain.sessions import TriggerReason
+from ktrdr.domain.sessions import GateThresholds, TriggerReason
 from ktrdr.persistence.tables import db_now, operations, sessions
 from ktrdr.persistence.unit_of_work import Database
+from ktrdr.workers.executors.local import LocalExecutor
 from tests.contract.support import FINGERPRINT, claim, get, requeue, running
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +73,25 @@ async def completed(database: Database, operation_id: str, result: Mapping[str, 
 async def kept(database: Database) -> set[str]:
     async with database.read() as tx:
         return {one.operation_id for one in await tx.checkpoints.list()}
+
+
+async def resume(database: Database, root: Path, operation_id: str) -> bool:
+    """As over HTTP; False when it finds no checkpoint."""
+    service = OperationsService(
+        database,
+        instance="default",
+        max_active=1,
+        thresholds=GateThresholds(0.0, 0.0, 0.0, 0),
+        artifacts=root,
+        catalog=Catalog(None),
+        executor=LocalExecutor(root, {}, 1),
+        wake=lambda: None,
+    )
+    try:
+        await service.resume(operation_id, force=True)
+    except CheckpointNotFound:
+        return False
+    return True
 
 
 def service_of(
@@ -259,10 +281,11 @@ async def test_what_is_resumed_at_the_same_instant_keeps_its_checkpoint(
     written = await stopped(database, tmp_path, "op_1")
     async with database.transaction() as tx:
         await tx.operations.locked("op_1")
+        deleting: asyncio.Task[object]
         if by == "delete":
             deleting = asyncio.create_task(CheckpointsService(database, tmp_path).delete("op_1"))
         else:
-            deleting = asyncio.create_task(service_of(database, tmp_path).clean_up())  # type: ignore[arg-type]
+            deleting = asyncio.create_task(service_of(database, tmp_path).clean_up())
         await asyncio.wait([deleting], timeout=0.2)  # it has begun, and waits
         assert await tx.operations.requeue("op_1", None)
         assert not deleting.done()
@@ -276,15 +299,21 @@ async def test_what_is_resumed_at_the_same_instant_keeps_its_checkpoint(
     assert (tmp_path / written.path).exists()
 
 
+async def test_a_resume_at_the_instant_of_a_deletion_is_refused(database: Database, tmp_path: Path) -> None:
+    """The deletion is under way and not committed yet: the resume waits for it, and changes nothing."""
+    await stopped(database, tmp_path, "op_1")
+    async with database.transaction() as tx:
+        await tx.operations.locked("op_1")
+        assert await tx.checkpoints.delete("op_1")
+        resuming = asyncio.create_task(resume(database, tmp_path, "op_1"))
+        await asyncio.wait([resuming], timeout=0.2)
+    assert not await resuming
+    assert (await get(database, "op_1")).status is Status.FAILED
+
+
 async def test_of_a_resume_and_a_cleanup_one_wins(database: Database, tmp_path: Path) -> None:
     """However they meet: resumed with its checkpoint, or refused without one."""
-    service, checkpoints = service_of(database, tmp_path), CheckpointsService(database, tmp_path)
-
-    async def resume(operation_id: str) -> bool:
-        async with database.transaction() as tx:
-            await tx.operations.locked(operation_id)
-            found = await tx.checkpoints.get(operation_id)
-            return found is not None and await tx.operations.requeue(operation_id, None)
+    checkpoints = CheckpointsService(database, tmp_path)
 
     async def delete(operation_id: str) -> None:
         try:
@@ -292,11 +321,13 @@ async def test_of_a_resume_and_a_cleanup_one_wins(database: Database, tmp_path: 
         except (CheckpointInUse, CheckpointNotFound):
             return
 
-    ids = [f"op_{number}" for number in range(12)]
+    ids = [f"op_{number}" for number in range(8)]
     for one in ids:
         await stopped(database, tmp_path, one)
     _, *resumed = await asyncio.gather(
-        service.clean_up(), *(resume(one) for one in ids), *(delete(one) for one in ids[::2])
+        service_of(database, tmp_path).clean_up(),
+        *(resume(database, tmp_path, one) for one in ids),
+        *(delete(one) for one in ids[::2]),
     )
     left = await kept(database)
     for one, won in zip(ids, resumed, strict=False):
