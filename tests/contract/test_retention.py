@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import CheckpointInUse, CheckpointNotFound, OperationNotFound
 from ktrdr.domain.operations import Event, NewOperation, OperationType, Status
 from ktrdr.domain.sessions import GateThresholds, TriggerReason
+from ktrdr.persistence.retention import Retention
 from ktrdr.persistence.tables import db_now, operations, sessions
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.workers.executors.local import LocalExecutor
@@ -118,6 +119,7 @@ async def test_what_waits_or_runs_keeps_its_checkpoint_however_old(
     """A row that has not been written to for 40 days is no reason to take what it goes on from."""
     for operation_id in ("op_pending", "op_running"):
         await stopped(database, tmp_path, operation_id)
+        write_generation(tmp_path, operation_id, FILES)  # no row points at it yet
         assert await requeue(database, operation_id)
     assert await claim(database, "op_running") is not None
     for operation_id in ("op_pending", "op_running"):
@@ -203,6 +205,37 @@ async def test_files_that_no_row_points_at_go_once_their_operation_ended(
     assert (tmp_path / pointed_at.path).exists()
     assert (tmp_path / in_use.path).exists()
     assert not (tmp_path / "op_1.model").exists()
+
+
+async def test_a_model_that_is_recorded_while_a_cleanup_looks_stays(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its operation completes behind the first thing that is read, whatever that is."""
+    attempt = await running(database, "op_1")
+    model = write_generation(tmp_path, "op_1.model", FILES)
+    looks = {
+        name: getattr(Retention, name) for name in ("active", "checkpoint_paths", "result_paths", "known")
+    }
+    ended = False
+
+    def ending(look: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def read(*arguments: Any) -> Any:
+            nonlocal ended
+            found = await look(*arguments)
+            if not ended:
+                ended = True
+                async with database.transaction() as tx:
+                    result = {"model": model.to_json()}
+                    assert await tx.operations.finish("op_1", attempt, Event.COMPLETE, result=result)
+            return found
+
+        return read
+
+    for name, look in looks.items():
+        monkeypatch.setattr(Retention, name, ending(look))
+    assert (await service_of(database, tmp_path).clean_up()).orphans == ()
+    assert ended
+    assert (tmp_path / model.path).exists()
 
 
 async def test_files_that_are_young_stay(database: Database, tmp_path: Path) -> None:
