@@ -25,7 +25,7 @@ await_checkpoint "$stopped"
 cancel "$stopped"
 
 echo "Step 2: another one runs"
-running="$(start_training 20000)" # it goes on until it is cancelled
+running="$(start_training 10000)" # it goes on until it is cancelled
 echo "  operation $running"
 await_checkpoint "$running"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -207,34 +207,24 @@ async def test_files_that_no_row_points_at_go_once_their_operation_ended(
     assert not (tmp_path / "op_1.model").exists()
 
 
+@pytest.mark.parametrize("moment", ["active", "result_paths"])
 async def test_a_model_that_is_recorded_while_a_cleanup_looks_stays(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Its operation completes behind the first thing that is read, whatever that is."""
+    """Its operation completes between two looks, whatever their order."""
     attempt = await running(database, "op_1")
     model = write_generation(tmp_path, "op_1.model", FILES)
-    looks = {
-        name: getattr(Retention, name) for name in ("active", "checkpoint_paths", "result_paths", "known")
-    }
-    ended = False
+    look = getattr(Retention, moment)
 
-    def ending(look: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def read(*arguments: Any) -> Any:
-            nonlocal ended
-            found = await look(*arguments)
-            if not ended:
-                ended = True
-                async with database.transaction() as tx:
-                    result = {"model": model.to_json()}
-                    assert await tx.operations.finish("op_1", attempt, Event.COMPLETE, result=result)
-            return found
+    async def look_and_move_on(self: Retention) -> Any:
+        found = await look(self)
+        async with database.transaction() as tx:
+            result = {"model": model.to_json()}
+            assert await tx.operations.finish("op_1", attempt, Event.COMPLETE, result=result)
+        return found
 
-        return read
-
-    for name, look in looks.items():
-        monkeypatch.setattr(Retention, name, ending(look))
+    monkeypatch.setattr(Retention, moment, look_and_move_on)
     assert (await service_of(database, tmp_path).clean_up()).orphans == ()
-    assert ended
     assert (tmp_path / model.path).exists()
 
 
@@ -288,14 +278,15 @@ async def test_statistics_count_what_is_there(database: Database, tmp_path: Path
     await stopped(database, tmp_path, "op_1")
     await stopped(database, tmp_path, "op_2", days=1.0)
     assert await requeue(database, "op_2")
+    await stopped(database, tmp_path, "op_4", days=1.0)
     await completed(database, "op_3", {"model": write_generation(tmp_path, "op_3.model", FILES).to_json()})
     write_generation(tmp_path, "op_3", FILES)
     found = await service.statistics()
-    assert (found.kept.count, found.kept.resumable, found.expired) == (2, 1, 1)
-    assert found.kept.by_type == {"training": 2}
+    assert (found.kept.count, found.kept.resumable, found.expired) == (3, 2, 1)
+    assert found.kept.by_type == {"training": 3}
     assert found.kept.oldest is not None
     usage = (found.checkpoints, found.results, found.orphaned, found.other)
-    assert [(one.folders, one.bytes) for one in usage] == [(2, 20), (1, 10), (1, 10), (0, 0)]
+    assert [(one.folders, one.bytes) for one in usage] == [(3, 30), (1, 10), (1, 10), (0, 0)]
 
 
 async def test_a_locked_operation_is_one_that_is_there(database: Database) -> None:
