@@ -17,7 +17,7 @@ help:
 	@echo "make test-integration  real backend processes, real kills, both databases"
 	@echo "make test-ray          the executor contract and sessions on a real Ray cluster"
 	@echo "make test-browser      the tear sheet in a real Chromium (installs it on Debian when it is not there)"
-	@echo "make test-e2e          the end-to-end scripts of milestones 1 to 7 against local processes"
+	@echo "make test-e2e          the end-to-end scripts of milestones 1 to 8 against local processes"
 	@echo "make test-compose      milestone 7 in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
 	@echo "make test-kills        what takes minutes: expired leases, outages, 20 interruptions, 50 workers"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"

@@ -42,6 +42,18 @@ class Settings(BaseSettings):
     worker_grace_seconds: float = Field(25.0, gt=0, description="from a cancel to the kill of a worker")
     checkpoint_epochs: int = Field(1, ge=1, description="a training's checkpoint is due after so many epochs")
     checkpoint_seconds: float | None = Field(None, gt=0, description="or after so many seconds")
+    checkpoint_days: float = Field(
+        30.0, gt=0, le=36_500, description="a checkpoint that nobody goes on from is kept for so long"
+    )
+    orphan_hours: float = Field(
+        1.0, ge=0, le=876_000, description="files that no row points at are kept for so long"
+    )
+    cleanup_hours: float = Field(
+        6.0,
+        gt=0,
+        le=8_760,
+        description="from one cleanup to the next; the first comes a minute after the start",
+    )
     ray_address: str = Field("http://127.0.0.1:8265", pattern=r"^https?://[^/]+/?$")
     ray_token: SecretStr | None = Field(None, description="RAY_AUTH_TOKEN of the cluster, if it has one")
     ray_home: str | None = Field(None, description="the home as the cluster's nodes see it")

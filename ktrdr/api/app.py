@@ -41,7 +41,7 @@ def create_app(backend: Backend) -> ASGIApp:
         operations.router(backend.operations, backend.resumes),
         following.router(backend.operations, backend.closing),
         history.router(backend.history),
-        checkpoints.router(backend.checkpoints),
+        checkpoints.router(backend.checkpoints, backend.retention),
         jobs.router(backend.operations, backend.backtests, backend.catalog),
         reports.router(backend.reports),
         strategies.router(backend.strategies),

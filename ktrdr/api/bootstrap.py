@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from ktrdr.agents.agent_service import AgentService
 from ktrdr.agents.supervisor import SessionSupervisor
+from ktrdr.api.cleanup import PeriodicCleanup
 from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.backtests_service import BacktestsService
 from ktrdr.api.services.checkpoints_service import CheckpointsService
@@ -21,6 +22,7 @@ from ktrdr.api.services.leaks_service import LeaksService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.reports_service import ReportsService
 from ktrdr.api.services.resumes_service import ResumesService
+from ktrdr.api.services.retention_service import RetentionService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
 from ktrdr.data.catalog import Catalog
@@ -75,6 +77,13 @@ class Backend:
             wake=self.wake,
         )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
+        self.retention = RetentionService(
+            self.database,
+            settings.artifacts,
+            checkpoint_days=settings.checkpoint_days,
+            orphan_hours=settings.orphan_hours,
+        )
+        self.cleanup = PeriodicCleanup(self.retention, settings.cleanup_hours)
         self.backtests = BacktestsService(self.database, self.catalog)
         self.reports = ReportsService(self.database, settings.artifacts)
         self.history = HistoryService(self.database, settings.artifacts)
@@ -103,6 +112,7 @@ class Backend:
             asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
             asyncio.create_task(self.leases.run(), name="lease judge"),
             asyncio.create_task(self.lock.keep(), name="instance lock"),
+            asyncio.create_task(self.cleanup.run(), name="cleanup"),
         ]
         for task in tasks:
             task.add_done_callback(_report)
@@ -111,6 +121,7 @@ class Backend:
         finally:
             self.dispatcher.stop()
             self.leases.stop()
+            self.cleanup.stop()
             await self.supervisor.stop()
             self.lock.stop()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -350,11 +350,6 @@ class CheckpointData(CheckpointSummary):
         )
 
 
-class CleanUpRequest(Wire):
-    model_config = example({"older_than_days": 30})
-    older_than_days: float = Field(30.0, ge=0)
-
-
 class Deleted(Wire):
     deleted: list[str]
 

@@ -28,7 +28,7 @@ def write_generation(root: Path, operation_id: str, files: Mapping[str, bytes]) 
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = uuid.uuid4().hex
     temporary = parent / f"tmp-{name}"
-    temporary.mkdir(mode=0o700)
+    temporary.mkdir(parents=True, mode=0o700)  # a cleanup may just have removed an empty parent
     try:
         for file_name, content in files.items():
             _write(temporary / file_name, content)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="List, show and delete checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="List, show, count, delete and clean up checkpoints.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
 OperationId = Annotated[str, typer.Argument(help="Operation id.")]
+FILES = ("checkpoint_files", "result_files", "orphaned_files", "other_files")
 
 
 @app.command("list")
@@ -61,3 +62,70 @@ def delete(operation_id: OperationId, json: Json = False) -> None:
 
     answer = Client().delete(f"/checkpoints/{operation_id}")
     as_json(answer) if json else console.print(f"Deleted the checkpoint of {escape(operation_id)}.")
+
+
+@app.command()
+def cleanup(
+    older_than: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="Default: KTRDR_CHECKPOINT_DAYS.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Delete old checkpoints and orphaned files; never those of what waits or runs."""
+    from rich.markup import escape
+
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.quantities import size
+    from ktrdr.cli.render import as_json, console
+
+    body = {"older_than_days": older_than, "dry_run": dry_run}
+    done = Client().post("/checkpoints/cleanup", body, timeout=None)
+    if json:
+        as_json(done)
+        return
+    for one in (*done["deleted"], *done["orphans"]):
+        console.print(f"  {escape(one)}", soft_wrap=True)
+    found, freed = _freed(done), size(done["freed_bytes"])
+    console.print(f"Would delete {found}: {freed}." if dry_run else f"Deleted {found}: {freed} freed.")
+    if done["more"]:
+        console.print("There is more: run it again.")
+
+
+@app.command()
+def stats(json: Json = False) -> None:
+    """How many checkpoints there are, what their files take, and what the next cleanup takes."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.quantities import size
+    from ktrdr.cli.render import as_json, pairs
+
+    found = Client().get("/checkpoints/statistics")
+    if json:
+        as_json(found)
+        return
+    last, kinds = found["last_cleanup"], found["by_operation_type"]
+    swept = (
+        "none since the backend started"
+        if last is None
+        else f"{last['at']}: {_freed(last)}, {size(last['freed_bytes'])} freed"
+    )
+    files = {name: f"{size(found[name]['bytes'])} in {found[name]['folders']} folders" for name in FILES}
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    pairs(
+        {
+            "checkpoints": f"{found['checkpoints']} ({counted})" if kinds else "0",
+            "resumable": found["resumable"],
+            "oldest": found["oldest"],
+            f"not written to for {found['checkpoint_days']:g} days": found["expired"],
+            **{name.replace("_", " "): shown for name, shown in files.items()},
+            "last cleanup": swept,
+        }
+    )
+
+
+def _freed(done: Any) -> str:
+    from ktrdr.cli.quantities import many
+
+    return f"{many(done['deleted'], 'checkpoint')} and {many(done['orphans'], 'orphaned folder')}"

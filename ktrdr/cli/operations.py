@@ -27,9 +27,12 @@ def list_operations(
     json: Json = False,
 ) -> None:
     """Operations, newest first."""
+    from datetime import UTC, datetime
+
     from rich.markup import escape
 
     from ktrdr.cli.client import Client
+    from ktrdr.cli.quantities import age
     from ktrdr.cli.render import as_json, coloured, console, table
 
     found = Client().get(
@@ -42,15 +45,17 @@ def list_operations(
     if json:
         as_json(found)
         return
+    now = datetime.now(UTC)
     table(
-        ("OPERATION", "TYPE", "STATUS", "PROGRESS", "CHECKPOINT"),
+        ("ID", "TYPE", "STATUS", "DONE", "CHECKPOINT", "AGE"),
         (
             (
                 escape(one["operation_id"]),
                 one["operation_type"],
                 coloured(one["status"]),
                 _progress(one),
-                _checkpoint(one["checkpoint"]),
+                _place(one["checkpoint"]),
+                age((one["checkpoint"] or {}).get("created_at"), now),
             )
             for one in found
         ),
@@ -58,7 +63,7 @@ def list_operations(
     )
     waiting = sum(one["resumable"] for one in found)
     if waiting:
-        console.print(f"\n{waiting} can be resumed: ktrdr operations resume OPERATION")
+        console.print(f"\n{waiting} can be resumed: ktrdr operations resume ID")
 
 
 @app.command()
@@ -220,6 +225,11 @@ def _progress(one: Any) -> str:
     if one["queue_position"] is not None:
         return f"queue: {one['queue_position']}"
     return f"{one['progress']['percent']:.0f}%"
+
+
+def _place(found: Any) -> str:
+    """The same in a word or two."""
+    return str(found["phase"]) if found is not None and found["phase"] is not None else _checkpoint(found)
 
 
 def _checkpoint(found: Any) -> str:

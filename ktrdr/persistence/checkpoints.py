@@ -89,11 +89,6 @@ class Checkpoints:
         query = select(checkpoints).order_by(_columns.created_at.desc())
         return [_stored(row) for row in (await self._connection.execute(query)).mappings()]
 
-    async def older_than(self, seconds: float) -> builtins.list[StoredCheckpoint]:
-        """By the database's clock."""
-        query = select(checkpoints).where(_columns.created_at <= db_now() - seconds)
-        return [_stored(row) for row in (await self._connection.execute(query)).mappings()]
-
 
 def _stored(row: RowMapping) -> StoredCheckpoint:
     values = dict(row)

@@ -81,6 +81,17 @@ class Operations:
             raise OperationNotFound(operation_id)
         return found
 
+    async def locked(self, operation_id: str) -> Operation:
+        """The same, and nobody else writes or locks the row before this transaction ends.
+
+        SQLite's one writer needs no lock. Raises OperationNotFound.
+        """
+        query = select(operations).where(_columns.operation_id == operation_id).with_for_update()
+        row = (await self._connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise OperationNotFound(operation_id)
+        return as_operation(row)
+
     async def find(self, operation_id: str) -> Operation | None:
         query = select(operations).where(_columns.operation_id == operation_id)
         row = (await self._connection.execute(query)).mappings().one_or_none()

@@ -59,7 +59,7 @@ restart_backend() {
     done
 }
 
-# Starts a training that lasts for some seconds; prints its operation's id.
+# `start_training [EPOCHS]`: starts a training that lasts for some seconds, or longer; prints its operation's id.
 start_training() {
     local answer id
     answer="$(call /training/start -X POST -H 'Content-Type: application/json' -d '{
@@ -79,7 +79,7 @@ start_training() {
             "model": {"type": "mlp", "architecture": {"hidden_layers": [32], "activation": "relu"}},
             "decisions": {"output_format": "classification", "num_classes": 3},
             "training": {
-                "epochs": 400,
+                "epochs": '"${1:-400}"',
                 "batch_size": 256,
                 "learning_rate": 0.001,
                 "labels": {"source": "forward_return", "horizon": 5},

@@ -5,7 +5,7 @@
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-if [ $# -eq 0 ]; then set -- m1 m2 m3 m4 m5 m6 m7; fi
+if [ $# -eq 0 ]; then set -- m1 m2 m3 m4 m5 m6 m7 m8; fi
 if [ $# -gt 1 ]; then
     for name in "$@"; do bash "${BASH_SOURCE[0]}" "$name"; done
     exit

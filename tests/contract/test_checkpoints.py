@@ -79,8 +79,6 @@ async def test_a_deleted_checkpoint_is_gone(database: Database) -> None:
     async with database.transaction() as tx:
         await tx.checkpoints.save("op_1", attempt, CheckpointType.PERIODIC, {}, MANIFEST, FINGERPRINT)
     async with database.transaction() as tx:
-        assert await tx.checkpoints.older_than(3600.0) == []
-        assert [one.operation_id for one in await tx.checkpoints.older_than(0.0)] == ["op_1"]
         assert await tx.checkpoints.delete("op_1")
         assert not await tx.checkpoints.delete("op_1")
     async with database.read() as tx:

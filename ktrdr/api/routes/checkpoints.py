@@ -6,20 +6,27 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from ktrdr.api.schemas import CheckpointData, CleanUpRequest, Deleted, Envelope
+from ktrdr.api.retention_schemas import CleanUpData, CleanUpRequest, StatisticsData
+from ktrdr.api.schemas import CheckpointData, Deleted, Envelope
 from ktrdr.api.services.checkpoints_service import CheckpointsService
+from ktrdr.api.services.retention_service import RetentionService
 from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN
 
 OperationId = Annotated[str, Path(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)]
 
 
-def router(service: CheckpointsService) -> APIRouter:
+def router(service: CheckpointsService, retention: RetentionService) -> APIRouter:
     routes = APIRouter(prefix="/checkpoints", tags=["checkpoints"])
 
     @routes.get("")
     async def checkpoints() -> Envelope[list[CheckpointData]]:
         """Every checkpoint, newest first, with its integrity."""
         return Envelope(data=[CheckpointData.full(view, with_state=False) for view in await service.list()])
+
+    @routes.get("/statistics")
+    async def statistics() -> Envelope[StatisticsData]:
+        """How many checkpoints there are, what their files take, and what the next cleanup takes."""
+        return Envelope(data=StatisticsData.of(await retention.statistics()))
 
     @routes.get("/{operation_id}")
     async def checkpoint(operation_id: OperationId) -> Envelope[CheckpointData]:
@@ -33,8 +40,10 @@ def router(service: CheckpointsService) -> APIRouter:
         return Envelope(data=Deleted(deleted=[operation_id]))
 
     @routes.post("/cleanup")
-    async def clean_up(body: CleanUpRequest) -> Envelope[Deleted]:
-        """Delete old checkpoints of stopped operations."""
-        return Envelope(data=Deleted(deleted=await service.clean_up(body.older_than_days)))
+    async def clean_up(body: CleanUpRequest | None = None) -> Envelope[CleanUpData]:
+        """Delete old checkpoints, and files that no row points at; never of what waits or runs."""
+        wanted = body or CleanUpRequest()
+        done = await retention.clean_up(wanted.older_than_days, dry_run=wanted.dry_run)
+        return Envelope(data=CleanUpData.of(done))
 
     return routes

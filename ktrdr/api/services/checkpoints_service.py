@@ -1,7 +1,8 @@
-"""Checkpoints: list, show, delete, and clean up what nobody will resume."""
+"""Checkpoints: list, show and delete."""
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,6 @@ from ktrdr.checkpointing.schemas import StoredCheckpoint
 from ktrdr.domain.errors import CheckpointCorrupted, CheckpointInUse, CheckpointNotFound
 from ktrdr.domain.operations import RESUMABLE, Operation
 from ktrdr.persistence.unit_of_work import Database
-
-DAY_SECONDS = 86400.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class CheckpointsService:
     async def delete(self, operation_id: str) -> None:
         """Delete a checkpoint that nothing is using. Raises CheckpointInUse for a live operation."""
         async with self._database.transaction() as tx:
-            operation = await tx.operations.get(operation_id)
+            operation = await tx.operations.locked(operation_id)  # a resume waits, or is seen
             stored = await tx.checkpoints.get(operation_id)
             if stored is None:
                 raise CheckpointNotFound(operation_id)
@@ -88,20 +87,7 @@ class CheckpointsService:
                 )
             await tx.checkpoints.delete(operation_id)
         if stored.artifacts is not None:
-            delete_generation(self._artifacts, stored.artifacts)
-
-    async def clean_up(self, older_than_days: float) -> builtins.list[str]:
-        """Delete the checkpoints of stopped operations that are older; returns their ids."""
-        async with self._database.read() as tx:
-            stored = await tx.checkpoints.older_than(older_than_days * DAY_SECONDS)
-        deleted: builtins.list[str] = []
-        for one in stored:
-            try:
-                await self.delete(one.operation_id)
-            except (CheckpointNotFound, CheckpointInUse):
-                continue  # resumed or deleted meanwhile: no longer ours to clean
-            deleted.append(one.operation_id)
-        return deleted
+            await asyncio.to_thread(delete_generation, self._artifacts, stored.artifacts)
 
     def _verify(self, stored: StoredCheckpoint) -> None:
         verify(stored)
