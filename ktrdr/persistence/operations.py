@@ -81,6 +81,17 @@ class Operations:
             raise OperationNotFound(operation_id)
         return found
 
+    async def locked(self, operation_id: str) -> Operation:
+        """Like `get`, and nobody else changes the row until commit: what is decided on it stays true.
+
+        SQLite's one writer is alone from the beginning of its transaction.
+        """
+        query = select(operations).where(_columns.operation_id == operation_id).with_for_update()
+        row = (await self._connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise OperationNotFound(operation_id)
+        return as_operation(row)
+
     async def find(self, operation_id: str) -> Operation | None:
         query = select(operations).where(_columns.operation_id == operation_id)
         row = (await self._connection.execute(query)).mappings().one_or_none()
