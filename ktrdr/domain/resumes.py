@@ -1,4 +1,4 @@
-"""Resumes: how far a checkpoint had come, what ended the attempt before, and whether resuming gets anywhere."""
+"""Resumes: how far a checkpoint had come, what ended the attempt before, and whether they get anywhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ktrdr.domain.sessions import Phase
 
 STUCK_AFTER = 3  # so many resumes whose attempts ended in an error, none of them any further
 
-_PHASES = [*Phase]
+_PHASES = [phase.value for phase in Phase]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Position:
         return cls(**value)
 
     def _order(self) -> tuple[int, ...]:
-        phase = _PHASES.index(Phase(self.phase)) if self.phase in _PHASES else -1
+        phase = _PHASES.index(self.phase) if self.phase in _PHASES else -1
         return (phase, self.child is not None, self.child_done, self.epoch or 0, self.bar or 0)
 
 
@@ -51,9 +51,7 @@ class Ending:
 
     @classmethod
     def of(cls, operation: Operation) -> Ending:
-        return cls(
-            operation.attempt, operation.error_code, operation.error_message, operation.completed_at
-        )
+        return cls(operation.attempt, operation.error_code, operation.error_message, operation.completed_at)
 
 
 @dataclass(frozen=True)

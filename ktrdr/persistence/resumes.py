@@ -40,9 +40,7 @@ class Resumes:
 
     async def of(self, operation_ids: Sequence[str]) -> dict[str, builtins.list[Resume]]:
         """The resumes of several operations by id, oldest first; without an entry there was none."""
-        query = (
-            select(resumes).where(_columns.operation_id.in_(operation_ids)).order_by(_columns.resume_id)
-        )
+        query = select(resumes).where(_columns.operation_id.in_(operation_ids)).order_by(_columns.resume_id)
         found: dict[str, builtins.list[Resume]] = {}
         for row in (await self._connection.execute(query)).mappings():
             found.setdefault(row["operation_id"], []).append(_resume(row))

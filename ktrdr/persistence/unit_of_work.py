@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -26,6 +26,7 @@ from ktrdr.persistence.orphans import Orphans
 from ktrdr.persistence.queue import Queue
 from ktrdr.persistence.resumes import Resumes
 from ktrdr.persistence.sessions import Sessions
+from ktrdr.persistence.tables import db_now
 
 _MIGRATION_LOCK = 0x6B7474  # backends that start together migrate one after the other
 
@@ -59,6 +60,10 @@ class Transaction:
             Instances(connection),
             Resumes(connection),
         )
+
+    async def now(self) -> float:
+        """The database's clock, in seconds."""
+        return (await self.connection.execute(select(db_now()))).scalar_one()
 
 
 class Database:

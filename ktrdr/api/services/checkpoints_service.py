@@ -76,7 +76,7 @@ class CheckpointsService:
     async def delete(self, operation_id: str) -> None:
         """Delete a checkpoint that nothing is using. Raises CheckpointInUse for a live operation."""
         async with self._database.transaction() as tx:
-            operation = await tx.operations.get(operation_id)
+            operation = await tx.operations.locked(operation_id)  # a resume waits, or is seen
             stored = await tx.checkpoints.get(operation_id)
             if stored is None:
                 raise CheckpointNotFound(operation_id)
