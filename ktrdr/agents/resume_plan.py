@@ -70,7 +70,8 @@ class Plan:
 
 def awaited(state: Mapping[str, Any]) -> str | None:
     """The id of the child whose result a session's phase waits for."""
-    found = state.get(AWAITED.get(state.get("phase", ""), ""))
+    phase = state.get("phase")
+    found = state.get(AWAITED.get(phase, "")) if isinstance(phase, str) else None
     return found if isinstance(found, str) else None
 
 

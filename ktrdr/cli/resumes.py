@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -19,15 +19,13 @@ def preview(plan: Mapping[str, Any]) -> None:
     console.print(f"{operation_id} is {coloured(plan['status'])} and {verdict}.", soft_wrap=True)
     if plan["obstacle"] is not None:
         _obstacle(plan["obstacle"])
-    console.print()
+    shown = plan["resumed_from"]
     _lines(
-        {
-            "checkpoint": [] if plan["resumed_from"] is None else [_checkpoint(plan)],
-            "reuses": [f"{one['part']}: {one['what']}" for one in plan["reused"]],
-            "child": [f"{one['operation_id']} ({one['status']}): {one['what']}" for one in plan["children"]],
-            "redoes": plan["redone"],
-            "forced over": [] if plan["forced_over"] is None else _differences(plan["forced_over"]),
-        }
+        ("checkpoint", [] if shown is None else [_checkpoint(shown, plan["checkpoint_age_seconds"])]),
+        ("reuses", [f"{one['part']}: {one['what']}" for one in plan["reused"]]),
+        ("child", [f"{one['operation_id']} ({one['status']}): {one['what']}" for one in plan["children"]]),
+        ("redoes", plan["redone"]),
+        ("forced over", _differences(plan["forced_over"] or {})),
     )
     stuck(plan["stuck"])
     if plan["can_resume"]:
@@ -43,7 +41,7 @@ def resumed(where: str, answer: Mapping[str, Any]) -> None:
 
     console.print(f"Resumed from {where}.")
     if answer.get("forced_over"):
-        _lines({"forced over": _differences(answer["forced_over"])})
+        _lines(("forced over", _differences(answer["forced_over"])))
     stuck(answer.get("stuck"))
 
 
@@ -57,13 +55,10 @@ def stuck(found: Mapping[str, Any] | None) -> None:
 
     console.print(f"\n[red]{escape(found['message'])}[/red]")
     _lines(
-        {
-            f"attempt {one['attempt']} ({number} of {found['resumes']})": [
-                f"{one['code']}: {one['message']}",
-                one["at"] or "",
-            ]
-            for number, one in enumerate(found["errors"], start=1)
-        }
+        *(
+            (f"attempt {one['attempt']}", [f"{one['code']}: {one['message']} ({_time(one['at'])})"])
+            for one in found["errors"]
+        )
     )
 
 
@@ -85,13 +80,11 @@ def age(seconds: float) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def _checkpoint(plan: Mapping[str, Any]) -> str:
-    found = plan["resumed_from"]
+def _checkpoint(found: Mapping[str, Any], seconds: float) -> str:
     at = found["phase"]
     if at is None:
         at = f"epoch {found['epoch']}" if found["epoch"] is not None else f"bar {found['bar']}"
-    old = age(plan["checkpoint_age_seconds"])
-    return f"{at}, {found['checkpoint_type'].replace('_', ' ')} {found['sequence']}, {old} old"
+    return f"{at}, {found['checkpoint_type'].replace('_', ' ')} {found['sequence']}, {age(seconds)} old"
 
 
 def _obstacle(found: Mapping[str, Any]) -> None:
@@ -102,8 +95,7 @@ def _obstacle(found: Mapping[str, Any]) -> None:
     console.print(f"[red]{escape(found['code'])}[/red] {escape(found['message'])}")
     difference = found["details"].get("difference")
     if isinstance(difference, Mapping):
-        console.print()
-        _lines({"difference": _differences(difference)})
+        _lines(("differs", _differences(difference)))
 
 
 def _differences(difference: Mapping[str, Any]) -> list[str]:
@@ -121,8 +113,12 @@ def _short(value: Any) -> str:
     return f"{text[:12]}…" if len(text) == 64 else text
 
 
-def _lines(named: Mapping[str, Iterable[str]]) -> None:
-    """Each name with its lines beside it; long lines stay in their column."""
+def _time(iso: str | None) -> str:
+    return "at an unknown time" if iso is None else iso[:19].replace("T", " ")
+
+
+def _lines(*named: tuple[str, Sequence[str]]) -> None:
+    """Each name with its lines beside it, under an empty line; long lines stay in their column."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -131,8 +127,9 @@ def _lines(named: Mapping[str, Iterable[str]]) -> None:
     drawn = Table.grid(padding=(0, 2))
     drawn.add_column(no_wrap=True)
     drawn.add_column(overflow="fold")
-    for name, lines in named.items():
+    for name, lines in named:
         for number, line in enumerate(lines):
             drawn.add_row(f"  {name}" if number == 0 else "", escape(line))
     if drawn.row_count:
+        console.print()
         console.print(drawn)
