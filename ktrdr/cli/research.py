@@ -57,6 +57,7 @@ def status(session_id: Session = None, json: Json = False) -> None:
     """Show where a session is and what it found."""
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, coloured, console, session
+    from ktrdr.cli.resumes import stuck
 
     client = Client()
     found = client.get("/agent/status", session_id=session_id)
@@ -71,6 +72,7 @@ def status(session_id: Session = None, json: Json = False) -> None:
     console.print(f"\n  operation {found['operation_id']}  {coloured(found['status'])}")
     if found["status"] in ("FAILED", "CANCELLED"):
         _stopped(found)
+        stuck(client.get(f"/operations/{found['operation_id']}").get("stuck"))
 
 
 @app.command()

@@ -76,8 +76,9 @@ class Preview:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A verified checkpoint and what it would be resumed to."""
+    """A verified checkpoint (and as it was found) and what it would be resumed to."""
 
+    found: StoredCheckpoint
     checkpoint: StoredCheckpoint
     child: Worker | None
     position: Position
@@ -131,9 +132,11 @@ class ResumesService:
         Of any number of concurrent callers one wins; the others get a conflict. The row is locked from
         the first look at it: a clean-up at the same moment comes before this, or finds it PENDING.
         """
+        async with self._database.read() as tx:  # files are read before anybody is held up by a lock
+            seen = await self._ready(tx, await tx.operations.get(operation_id), force=force)
         async with self._database.transaction() as tx:
             operation = await tx.operations.locked(operation_id)
-            ready = await self._ready(tx, operation, force=force)
+            ready = await self._ready(tx, operation, force=force, seen=seen)
             if automatic and ready.stuck is not None:
                 raise OperationNotResumable(ready.stuck.message, {"resumes": ready.stuck.resumes})
             await self._admit(tx, operation, ready, force=force)
@@ -190,8 +193,10 @@ class ResumesService:
     def _owner(self, operation: Operation) -> str | None:
         return self._instance if operation.is_backend_local else None
 
-    async def _ready(self, tx: Transaction, operation: Operation, *, force: bool) -> _Ready:
-        """The checkpoint, verified, with that of the child which would be re-queued."""
+    async def _ready(
+        self, tx: Transaction, operation: Operation, *, force: bool, seen: _Ready | None = None
+    ) -> _Ready:
+        """The checkpoint, verified, with that of the child which would be re-queued; `seen` needs no more."""
         if operation.status not in RESUMABLE:
             hint = (
                 "it goes on by itself" if operation.status is not Status.COMPLETED else "its result is there"
@@ -204,13 +209,16 @@ class ResumesService:
         found = await tx.checkpoints.get(operation.operation_id)
         if found is None:
             raise CheckpointNotFound(operation.operation_id)
-        stored = await asyncio.to_thread(self._verified, operation, found)
-        child = await awaited_child(tx, operation, stored)
-        if child is not None and child.checkpoint is not None and child.operation.status in RESUMABLE:
-            await asyncio.to_thread(self._verified_child, child.operation, child.checkpoint)
+        child = await awaited_child(tx, operation, found)
+        if seen is not None and (seen.found, seen.child) == (found, child):
+            stored, difference = seen.checkpoint, seen.difference
+        else:
+            stored = await asyncio.to_thread(self._verified, operation, found)
+            if child is not None and child.checkpoint is not None and child.operation.status in RESUMABLE:
+                await asyncio.to_thread(self._verified_child, child.operation, child.checkpoint)
+            difference = await asyncio.to_thread(self._difference, operation, stored, force=force)
         at = position(operation.operation_type, stored, child)
-        difference = await asyncio.to_thread(self._difference, operation, stored, force=force)
-        return _Ready(stored, child, at, difference or None, await stuck_of(tx, operation, at))
+        return _Ready(found, stored, child, at, difference or None, await stuck_of(tx, operation, at))
 
     async def _admit(self, tx: Transaction, operation: Operation, ready: _Ready, *, force: bool) -> None:
         """Raises what stands in the way of a checkpoint that is whole: other inputs, or no room."""

@@ -176,7 +176,7 @@ def test_a_dry_run_says_why_not_and_what_to_do_instead(whole: Answers, ktrdr: Kt
     assert "code: 1 in the checkpoint, 2 now" in out
     assert "attempt 4  DIED: error 4 (2026-11-24 09:00:00)" in out
     assert out.endswith("Regardless: ktrdr operations resume research_1 --force\n")
-    none = {"resumed_from": None, "reused": [], "children": [], "redone": []}
+    none: dict[str, Any] = {"resumed_from": None, "reused": [], "children": [], "redone": []}
     missing = {"code": "CHECKPOINT_NOT_FOUND", "message": "Start it anew.", "details": {}}
     whole.give("POST /operations/research_1/resume", refused | none | {"obstacle": missing, "stuck": None})
     status, out, _ = ktrdr("operations", "resume", "research_1", "--dry-run")
@@ -199,6 +199,8 @@ def test_what_gets_nowhere_is_told_with_every_error(whole: Answers, ktrdr: Ktrdr
     status, out, _ = ktrdr("operations", "show", "research_1")
     assert (status, out.count("DIED: error")) == (0, 3)
     assert "3 (2 automatic; 1 forced over another data)" in out
+    status, out, _ = ktrdr("research", "status")
+    assert (status, out.count("DIED: error")) == (0, 3)
 
 
 def test_a_failed_session_says_why_and_how_to_go_on(whole: Answers, ktrdr: Ktrdr) -> None:
