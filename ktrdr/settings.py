@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     )
     database_wait_seconds: float = Field(30.0, ge=0, description="how long start-up waits for the database")
     max_active_sessions: int = Field(1, ge=1)
+    auto_resume: bool = Field(False, description="resume the sessions that a restart interrupted")
     executor: Literal["local", "ray"] = Field("local", description="where workers are started")
     worker_slots: int = Field(max(1, (os.cpu_count() or 2) - 1), ge=1, description="CPUs of local workers")
     worker_grace_seconds: float = Field(25.0, gt=0, description="from a cancel to the kill of a worker")

@@ -9,11 +9,13 @@ from enum import StrEnum
 from typing import Any
 
 from ktrdr.agents.checkpoint_builder import build
+from ktrdr.agents.resume_plan import position
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import RESUMABLE, NewOperation, Operation, Progress, Status
+from ktrdr.domain.resumes import Ending, Resume
 from ktrdr.domain.sessions import AgentSession, GateThresholds, Phase
 from ktrdr.persistence.unit_of_work import Database, Transaction
 
@@ -161,8 +163,16 @@ class Workbench:
 
     async def _re_queue_if_stopped(self, child_id: str) -> bool:
         async with self.database.transaction() as tx:
-            child = await tx.operations.get(child_id)
-            return child.status in RESUMABLE and await tx.operations.requeue(child_id, None)
+            child = await tx.operations.locked(child_id)
+            if child.status not in RESUMABLE or not await tx.operations.requeue(child_id, None):
+                return False
+            stored = await tx.checkpoints.get(child_id)
+            at, sequence = (
+                position(child.operation_type, stored, None),
+                0 if stored is None else stored.sequence,
+            )
+            await tx.resumes.record(Resume(child_id, Ending.of(child), at, sequence))
+            return True
 
 
 async def training_epoch(tx: Transaction, session: AgentSession) -> int | None:

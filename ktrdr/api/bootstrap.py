@@ -103,6 +103,8 @@ class Backend:
         await self.reconciliation.reconcile()
         await self.dispatcher.reap()
         self.data.sweep()
+        if self.settings.auto_resume:
+            await self.resumes.resume_interrupted()
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ from ktrdr.domain.operations import (
     Progress,
     Resources,
 )
+from ktrdr.domain.resumes import Ending, Stuck
 from ktrdr.domain.sessions import IDLE, TriggerReason
 
 T = TypeVar("T")
@@ -136,6 +137,34 @@ class ResourcesData(Wire):
         return Resources(self.num_cpus, self.num_gpus)
 
 
+class EndingData(Wire):
+    """How an attempt ended."""
+
+    attempt: int
+    code: str | None
+    message: str | None
+    at: str | None
+
+    @classmethod
+    def of(cls, ending: Ending) -> EndingData:
+        return cls(attempt=ending.attempt, code=ending.code, message=ending.message, at=iso(ending.at))
+
+
+class StuckData(Wire):
+    """An operation that was resumed again and again without getting any further, and what to do."""
+
+    resumes: int
+    errors: list[EndingData]
+    message: str
+
+    @classmethod
+    def of(cls, stuck: Stuck | None) -> StuckData | None:
+        if stuck is None:
+            return None
+        errors = [EndingData.of(one) for one in stuck.endings]
+        return cls(resumes=stuck.resumes, errors=errors, message=stuck.message)
+
+
 class OperationData(Wire):
     operation_id: str
     operation_type: str
@@ -155,6 +184,8 @@ class OperationData(Wire):
     started_at: str | None
     completed_at: str | None
     resumable: bool
+    resumes: int
+    stuck: StuckData | None
     checkpoint: CheckpointSummary | None
 
     @classmethod
@@ -179,6 +210,8 @@ class OperationData(Wire):
             started_at=iso(one.started_at),
             completed_at=iso(one.completed_at),
             resumable=view.resumable,
+            resumes=view.resumes,
+            stuck=StuckData.of(view.stuck),
             checkpoint=None if view.checkpoint is None else CheckpointSummary.of(view.checkpoint),
         )
 
@@ -194,34 +227,6 @@ class Cancelled(Wire):
     operation_id: str
     status: str
     resume_command: str
-
-
-class Resumed(Wire):
-    model_config = example(
-        {
-            "operation_id": "research_1f0c",
-            "status": "PENDING",
-            "resumed_from": {
-                "checkpoint_type": "phase_transition",
-                "sequence": 2,
-                "phase": "TRAINING",
-                "epoch": 384,
-                "bar": None,
-                "created_at": "2026-11-24T09:00:00+00:00",
-            },
-        }
-    )
-    operation_id: str
-    status: str
-    resumed_from: CheckpointSummary | None
-
-
-class ResumePreview(Wire):
-    operation_id: str
-    status: str
-    can_resume: bool
-    resumed_from: CheckpointSummary | None
-    obstacle: dict[str, Any] | None
 
 
 class ChildData(Wire):

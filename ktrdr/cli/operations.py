@@ -71,11 +71,13 @@ def show(operation_id: OperationId, json: Json = False) -> None:
     """One operation, and what a training or a backtest came to."""
     from rich.markup import escape
 
+    from ktrdr.cli import resumes
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, console, pairs, printable
     from ktrdr.cli.results import results
 
-    one = Client().get(f"/operations/{operation_id}")
+    client = Client()
+    one = client.get(f"/operations/{operation_id}")
     if json:
         as_json(one)
         return
@@ -85,7 +87,11 @@ def show(operation_id: OperationId, json: Json = False) -> None:
     if details.get("exit_status") is not None:
         shown["error_code"] = f"{one['error_code']} (exit status {details['exit_status']})"
     message = one["progress"]["message"] or _progress(one)
-    pairs({**shown, "progress": message, "checkpoint": _checkpoint(one["checkpoint"])})
+    shown |= {"progress": message, "checkpoint": _checkpoint(one["checkpoint"])}
+    if one.get("resumes"):
+        shown["resumes"] = resumes.counted(client.get(f"/operations/{operation_id}/resumes"))
+    pairs(shown)
+    resumes.stuck(one.get("stuck"))
     if details.get("log"):
         console.print(f"\nThe end of its log (all of it: ktrdr operations log {escape(operation_id)})")
         console.print(escape(printable(details["log"].rstrip())), soft_wrap=True)
@@ -171,28 +177,18 @@ def resume(
     operation_id: OperationId,
     force: Annotated[bool, typer.Option("--force", help="Go on although the inputs changed.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say whether it could be, and from where.")
+        bool, typer.Option("--dry-run", help="Say what it would reuse and do anew, or why it can't be done.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Go on from an operation's checkpoint."""
-    from rich.markup import escape
-
     from ktrdr.cli.client import Client
-    from ktrdr.cli.render import as_json, console
 
     client = Client()
-    if not dry_run:
-        resumed(client, operation_id, force, json)
-        return
-    plan = client.post(f"/operations/{operation_id}/resume", dry_run=True, force=force)
-    if json:
-        as_json(plan)
-    elif plan["can_resume"]:
-        console.print(f"Would go on from {_checkpoint(plan['resumed_from'])}.")
+    if dry_run:
+        previewed(client, operation_id, force, json)
     else:
-        console.print(f"Can't be resumed: {escape(plan['obstacle']['message'])}")
-        raise typer.Exit(1)
+        resumed(client, operation_id, force, json)
 
 
 def cancelled(client: Any, operation_id: str, resume_command: str, json: bool) -> None:
@@ -209,15 +205,27 @@ def cancelled(client: Any, operation_id: str, resume_command: str, json: bool) -
     console.print(f"Go on later: {escape(resume_command)}", soft_wrap=True)  # to be copied whole
 
 
+def previewed(client: Any, operation_id: str, force: bool, json: bool) -> None:
+    """Say what a resume would do; the exit status says whether it could be done."""
+    from ktrdr.cli import resumes
+    from ktrdr.cli.render import as_json
+
+    plan = client.post(f"/operations/{operation_id}/resume", dry_run=True, force=force)
+    as_json(plan) if json else resumes.preview(plan)
+    if not plan["can_resume"]:
+        raise typer.Exit(1)
+
+
 def resumed(client: Any, operation_id: str, force: bool, json: bool) -> None:
     """Resume and say from where."""
-    from ktrdr.cli.render import as_json, console
+    from ktrdr.cli import resumes
+    from ktrdr.cli.render import as_json
 
     answer = client.post(f"/operations/{operation_id}/resume", force=force)
     if json:
         as_json(answer)
         return
-    console.print(f"Resumed from {_checkpoint(answer['resumed_from'])}.")
+    resumes.resumed(_checkpoint(answer["resumed_from"]), answer)
 
 
 def _progress(one: Any) -> str:

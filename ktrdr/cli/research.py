@@ -57,6 +57,7 @@ def status(session_id: Session = None, json: Json = False) -> None:
     """Show where a session is and what it found."""
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, coloured, console, session
+    from ktrdr.cli.resumes import stuck
 
     client = Client()
     found = client.get("/agent/status", session_id=session_id)
@@ -71,6 +72,7 @@ def status(session_id: Session = None, json: Json = False) -> None:
     console.print(f"\n  operation {found['operation_id']}  {coloured(found['status'])}")
     if found["status"] in ("FAILED", "CANCELLED"):
         _stopped(found)
+        stuck(client.get(f"/operations/{found['operation_id']}").get("stuck"))
 
 
 @app.command()
@@ -97,14 +99,16 @@ def cancel(session_id: Session = None, json: Json = False) -> None:
 def resume(
     session_id: Session = None,
     force: Annotated[bool, typer.Option("--force", help="Go on although the inputs changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would reuse and do anew.")] = False,
     json: Json = False,
 ) -> None:
     """Go on from a session's checkpoint."""
     from ktrdr.cli.client import Client
-    from ktrdr.cli.operations import resumed
+    from ktrdr.cli.operations import previewed, resumed
 
     client = Client()
-    resumed(client, _known(client, session_id)["operation_id"], force, json)
+    operation_id = _known(client, session_id)["operation_id"]
+    previewed(client, operation_id, force, json) if dry_run else resumed(client, operation_id, force, json)
 
 
 def _known(client: Any, session_id: int | None) -> Any:

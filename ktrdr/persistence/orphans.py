@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, or_
+from sqlalchemy import exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.fingerprints import finite
@@ -25,6 +25,7 @@ from ktrdr.persistence.transitions import ended, transition
 _columns = operations.c
 # An instance whose backend has not renewed its lease for this long is gone for good (renamed, say).
 ABANDONED_SECONDS = 300.0
+RESTARTED = "BACKEND_RESTARTED"
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,28 @@ class Orphans:
         )
         statement = (
             transition(Event.FAIL)
-            .values(**ended(BACKEND_RESTARTED, "BACKEND_RESTARTED"))
+            .values(**ended(BACKEND_RESTARTED, RESTARTED))
             .where(_columns.is_backend_local, or_(_columns.owner == instance, ~alive))
             .returning(_columns.error_message)
         )
         messages = (await self._connection.execute(statement)).scalars().all()
         found = messages.count(orphan_message(BACKEND_RESTARTED, has_checkpoint=True))
         return Orphaned(found, len(messages) - found)
+
+    async def restarted(self, instance: str, within_seconds: float) -> builtins.list[str]:
+        """What restarts of this instance have failed in the last so many seconds, oldest first."""
+        query = (
+            select(_columns.operation_id)
+            .where(
+                _columns.status == Status.FAILED.value,
+                _columns.is_backend_local,
+                _columns.owner == instance,
+                _columns.error_code == RESTARTED,
+                _columns.completed_at >= db_now() - within_seconds,
+            )
+            .order_by(_columns.created_at, _columns.operation_id)
+        )
+        return [*(await self._connection.execute(query)).scalars()]
 
     async def fail_expired_leases(self) -> builtins.list[str]:
         """Fail worker operations whose lease has run out; returns their ids."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -25,7 +25,9 @@ from ktrdr.persistence.operations import Operations
 from ktrdr.persistence.orphans import Orphans
 from ktrdr.persistence.queue import Queue
 from ktrdr.persistence.retention import Retention
+from ktrdr.persistence.resumes import Resumes
 from ktrdr.persistence.sessions import Sessions
+from ktrdr.persistence.tables import db_now
 
 _MIGRATION_LOCK = 0x6B7474  # backends that start together migrate one after the other
 
@@ -44,6 +46,7 @@ class Transaction:
     ledger: Ledger
     instances: Instances
     retention: Retention
+    resumes: Resumes
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -58,7 +61,12 @@ class Transaction:
             Ledger(connection),
             Instances(connection),
             Retention(connection),
+            Resumes(connection),
         )
+
+    async def now(self) -> float:
+        """The database's clock, in seconds."""
+        return (await self.connection.execute(select(db_now()))).scalar_one()
 
 
 class Database:

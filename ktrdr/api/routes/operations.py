@@ -6,15 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from ktrdr.api.errors import as_error
-from ktrdr.api.schemas import (
-    Cancelled,
-    CheckpointSummary,
-    Envelope,
-    OperationData,
-    Resumed,
-    ResumePreview,
-)
+from ktrdr.api.resume_schemas import Resumed, ResumeData, ResumePreview
+from ktrdr.api.schemas import Cancelled, Envelope, OperationData
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.resumes_service import ResumesService
 from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN, OperationType, Status
@@ -53,22 +46,14 @@ def router(service: OperationsService, resumes: ResumesService) -> APIRouter:
     async def resume(
         operation_id: OperationId, dry_run: bool = False, force: bool = False
     ) -> Envelope[Resumed | ResumePreview]:
-        """Go on from the latest checkpoint, or (dry_run) say whether that can be done."""
+        """Go on from the latest checkpoint, or (dry_run) say what that would reuse and do anew."""
         if dry_run:
-            plan = await resumes.preview(operation_id, force=force)
-            found = None if plan.checkpoint is None else CheckpointSummary.of(plan.checkpoint)
-            return Envelope(
-                data=ResumePreview(
-                    operation_id=operation_id,
-                    status=plan.operation.status,
-                    can_resume=plan.obstacle is None,
-                    resumed_from=found,
-                    obstacle=None if plan.obstacle is None else as_error(plan.obstacle),
-                )
-            )
-        plan = await resumes.resume(operation_id, force=force)
-        assert plan.checkpoint is not None
-        summary = CheckpointSummary.of(plan.checkpoint)
-        return Envelope(data=Resumed(operation_id=operation_id, status=Status.PENDING, resumed_from=summary))
+            return Envelope(data=ResumePreview.of(await resumes.preview(operation_id, force=force)))
+        return Envelope(data=Resumed.of(await resumes.resume(operation_id, force=force)))
+
+    @routes.get("/{operation_id}/resumes")
+    async def history(operation_id: OperationId) -> Envelope[list[ResumeData]]:
+        """Every resume there was, oldest first, with what had ended the attempt before it."""
+        return Envelope(data=[ResumeData.of(one) for one in await resumes.history(operation_id)])
 
     return routes

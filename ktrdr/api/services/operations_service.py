@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ktrdr.agents.positions import position_of
 from ktrdr.checkpointing.schemas import StoredCheckpoint
 from ktrdr.domain.errors import InvalidInput, LogNotFound, OperationNotCancellable
 from ktrdr.domain.operations import (
@@ -16,6 +17,7 @@ from ktrdr.domain.operations import (
     OperationType,
     Status,
 )
+from ktrdr.domain.resumes import STUCK_AFTER, Stuck, stuck
 from ktrdr.persistence.events import OperationEvent
 from ktrdr.persistence.unit_of_work import Database, Transaction
 from ktrdr.workers.executors.executor import OperationExecutor
@@ -28,6 +30,8 @@ class OperationView:
     operation: Operation
     checkpoint: StoredCheckpoint | None
     queue_position: int | None = None
+    resumes: int = 0
+    stuck: Stuck | None = None
 
     @property
     def resumable(self) -> bool:
@@ -60,12 +64,7 @@ class OperationsService:
             found = await tx.operations.list(
                 status=status, operation_type=operation_type, resumable=resumable, limit=limit
             )
-            ids = [one.operation_id for one in found]
-            checkpoints, positions = await tx.checkpoints.of(ids), await tx.queue.positions(ids)
-        return [
-            OperationView(one, checkpoints.get(one.operation_id), positions.get(one.operation_id))
-            for one in found
-        ]
+            return await _views(tx, found)
 
     async def since(
         self, operation_id: str, revision: int
@@ -114,6 +113,18 @@ class OperationsService:
 
 
 async def _view(tx: Transaction, operation: Operation) -> OperationView:
-    positions = await tx.queue.positions([operation.operation_id])
-    stored = await tx.checkpoints.get(operation.operation_id)
-    return OperationView(operation, stored, positions.get(operation.operation_id))
+    return (await _views(tx, [operation]))[0]
+
+
+async def _views(tx: Transaction, operations: list[Operation]) -> list[OperationView]:
+    ids = [one.operation_id for one in operations]
+    checkpoints, positions = await tx.checkpoints.of(ids), await tx.queue.positions(ids)
+    resumes = await tx.resumes.of(ids)
+    views: list[OperationView] = []
+    for one in operations:
+        stored, resumed = checkpoints.get(one.operation_id), resumes.get(one.operation_id, [])
+        found: Stuck | None = None
+        if len(resumed) >= STUCK_AFTER and one.status is not Status.COMPLETED:
+            found = stuck(one, resumed, await position_of(tx, one, stored))
+        views.append(OperationView(one, stored, positions.get(one.operation_id), len(resumed), found))
+    return views

@@ -2,37 +2,88 @@
 
 from __future__ import annotations
 
+import asyncio
+import builtins
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ktrdr.agents.capacity import require_capacity
+from ktrdr.agents.positions import awaited_child, stuck_of
+from ktrdr.agents.resume_plan import Plan, Worker, plan_of, position
 from ktrdr.checkpointing.artifacts import verify_artifacts
 from ktrdr.checkpointing.integrity import verify
-from ktrdr.checkpointing.schemas import StoredCheckpoint
+from ktrdr.checkpointing.schemas import (
+    AgentCheckpointState,
+    BacktestCheckpointState,
+    StoredCheckpoint,
+    TrainingCheckpointState,
+)
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of, settings_of
 from ktrdr.domain.errors import (
+    CheckpointCorrupted,
     CheckpointIncompatible,
     CheckpointNotFound,
+    DatabaseUnavailable,
     KtrdrError,
     OperationNotResumable,
     ResumeConflict,
+    SessionActive,
 )
 from ktrdr.domain.fingerprints import Fingerprint
 from ktrdr.domain.operations import RESUMABLE, Operation, OperationType, Status
+from ktrdr.domain.resumes import Ending, Position, Resume, Stuck
 from ktrdr.domain.sessions import GateThresholds
 from ktrdr.persistence.unit_of_work import Database, Transaction
 
+log = logging.getLogger(__name__)
+
+# A start that is killed before it has resumed anything leaves that to the next one, within this time.
+RECENT_SECONDS = 600.0
+
+_STATES: Mapping[OperationType, Any] = {
+    OperationType.AGENT_RESEARCH: AgentCheckpointState,
+    OperationType.TRAINING: TrainingCheckpointState,
+    OperationType.BACKTESTING: BacktestCheckpointState,
+}
+
 
 @dataclass(frozen=True)
-class ResumePlan:
-    """What a resume goes on from, or the reason why it can't."""
+class Resumed:
+    """What a resume went on from."""
+
+    operation: Operation
+    checkpoint: StoredCheckpoint
+    difference: Mapping[str, Any] | None
+    stuck: Stuck | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a resume would do, and the reason why it can't be done, if there is one."""
 
     operation: Operation
     checkpoint: StoredCheckpoint | None
+    plan: Plan | None
+    difference: Mapping[str, Any] | None
+    stuck: Stuck | None
     obstacle: KtrdrError | None
+    now: float
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A verified checkpoint (and as it was found) and what it would be resumed to."""
+
+    found: StoredCheckpoint
+    checkpoint: StoredCheckpoint
+    child: Worker | None
+    position: Position
+    difference: Mapping[str, Any] | None
+    stuck: Stuck | None
 
 
 class ResumesService:
@@ -57,36 +108,95 @@ class ResumesService:
         self._catalog = catalog
         self._wake = wake
 
-    async def preview(self, operation_id: str, *, force: bool) -> ResumePlan:
+    async def preview(self, operation_id: str, *, force: bool) -> Preview:
         """What a resume would do, without doing it."""
+        ready: _Ready | None = None
+        obstacle: KtrdrError | None = None
         async with self._database.read() as tx:
             operation = await tx.operations.get(operation_id)
+            stored = await tx.checkpoints.get(operation_id)
+            now = await tx.now()
             try:
-                return ResumePlan(operation, await self._verified(tx, operation, force=force), None)
-            except KtrdrError as obstacle:
-                return ResumePlan(operation, None, obstacle)
+                ready = await self._ready(tx, operation, force=force)
+                await self._admit(tx, operation, ready, force=force)
+            except KtrdrError as found:
+                obstacle = found
+        if ready is None:
+            return Preview(operation, stored, None, None, None, obstacle, now)
+        plan = plan_of(operation, ready.checkpoint, ready.child)
+        return Preview(operation, ready.checkpoint, plan, ready.difference, ready.stuck, obstacle, now)
 
-    async def resume(self, operation_id: str, *, force: bool) -> ResumePlan:
-        """Verify the checkpoint, then re-queue. A refusal changes nothing.
+    async def resume(self, operation_id: str, *, force: bool, automatic: bool = False) -> Resumed:
+        """Verify the checkpoint, then re-queue and note from where. A refusal changes nothing.
 
-        Of any number of concurrent callers one wins the guarded UPDATE; the others get a conflict.
+        Of any number of concurrent callers one wins; the others get a conflict. The row is locked from
+        the first look at it: a clean-up at the same moment comes before this, or finds it PENDING.
         """
+        async with self._database.read() as tx:  # files are read before anybody is held up by a lock
+            seen = await self._ready(tx, await tx.operations.get(operation_id), force=force)
         async with self._database.transaction() as tx:
-            operation = await tx.operations.get(operation_id)
-            checkpoint = await self._verified(tx, operation, force=force)
+            operation = await tx.operations.locked(operation_id)
+            ready = await self._ready(tx, operation, force=force, seen=seen)
+            if automatic and ready.stuck is not None:
+                raise OperationNotResumable(ready.stuck.message, {"resumes": ready.stuck.resumes})
+            await self._admit(tx, operation, ready, force=force)
             if not await tx.operations.requeue(operation_id, self._owner(operation)):
                 raise ResumeConflict(
                     f"Operation '{operation_id}' was resumed by somebody else at the same moment.",
                     {"operation_id": operation_id},
                 )
+            await tx.resumes.record(
+                Resume(
+                    operation_id,
+                    Ending.of(operation),
+                    ready.position,
+                    ready.checkpoint.sequence,
+                    automatic=automatic,
+                    forced=force,
+                    difference=ready.difference,
+                )
+            )
         self._wake()
-        return ResumePlan(operation, checkpoint, None)
+        return Resumed(operation, ready.checkpoint, ready.difference, ready.stuck)
+
+    async def resume_interrupted(self) -> builtins.list[str]:
+        """Resume the sessions that a restart has just failed, oldest first, while there is room.
+
+        What needs a person is left alone, and the log says why: stuck, damaged, or made from other inputs.
+        """
+        async with self._database.read() as tx:
+            waiting = await tx.orphans.restarted(self._instance, RECENT_SECONDS)
+        resumed: builtins.list[str] = []
+        for number, operation_id in enumerate(waiting):
+            try:
+                found = await self.resume(operation_id, force=False, automatic=True)
+            except SessionActive as full:
+                log.warning(
+                    "%d interrupted sessions are not resumed: %s", len(waiting) - number, full.message
+                )
+                break
+            except DatabaseUnavailable:
+                raise
+            except KtrdrError as obstacle:
+                log.warning("%s is not resumed (%s): %s", operation_id, obstacle.code, obstacle.message)
+                continue
+            log.info("%s is resumed from checkpoint %d", operation_id, found.checkpoint.sequence)
+            resumed.append(operation_id)
+        return resumed
+
+    async def history(self, operation_id: str) -> builtins.list[Resume]:
+        """Every resume of an operation, oldest first. Raises OperationNotFound."""
+        async with self._database.read() as tx:
+            await tx.operations.get(operation_id)
+            return (await tx.resumes.of([operation_id])).get(operation_id, [])
 
     def _owner(self, operation: Operation) -> str | None:
         return self._instance if operation.is_backend_local else None
 
-    async def _verified(self, tx: Transaction, operation: Operation, *, force: bool) -> StoredCheckpoint:
-        """The checkpoint, once nothing stands in the way of resuming from it."""
+    async def _ready(
+        self, tx: Transaction, operation: Operation, *, force: bool, seen: _Ready | None = None
+    ) -> _Ready:
+        """The checkpoint, verified, with that of the child which would be re-queued; `seen` needs no more."""
         if operation.status not in RESUMABLE:
             hint = (
                 "it goes on by itself" if operation.status is not Status.COMPLETED else "its result is there"
@@ -96,30 +206,65 @@ class ResumesService:
                 "Only FAILED and CANCELLED operations can be resumed.",
                 {"status": operation.status.value},
             )
+        found = await tx.checkpoints.get(operation.operation_id)
+        if found is None:
+            raise CheckpointNotFound(operation.operation_id)
+        child = await awaited_child(tx, operation, found)
+        if seen is not None and (seen.found, seen.child) == (found, child):
+            stored, difference = seen.checkpoint, seen.difference
+        else:
+            stored = await asyncio.to_thread(self._verified, operation, found)
+            if child is not None and child.checkpoint is not None and child.operation.status in RESUMABLE:
+                await asyncio.to_thread(self._verified_child, child.operation, child.checkpoint)
+            difference = await asyncio.to_thread(self._difference, operation, stored, force=force)
+        at = position(operation.operation_type, stored, child)
+        return _Ready(found, stored, child, at, difference or None, await stuck_of(tx, operation, at))
+
+    async def _admit(self, tx: Transaction, operation: Operation, ready: _Ready, *, force: bool) -> None:
+        """Raises what stands in the way of a checkpoint that is whole: other inputs, or no room."""
+        if ready.difference and not force:
+            raise CheckpointIncompatible(
+                f"The checkpoint of '{operation.operation_id}' was made under other "
+                f"{', '.join(ready.difference)}. Restore them, or resume with force=true to go on "
+                "regardless.",
+                {"difference": dict(ready.difference)},
+            )
         if operation.operation_type is OperationType.AGENT_RESEARCH:
             await require_capacity(tx, self._max_active, resuming=operation.operation_id)
-        stored = await tx.checkpoints.get(operation.operation_id)
-        if stored is None:
-            raise CheckpointNotFound(operation.operation_id)
+
+    def _verified(self, operation: Operation, stored: StoredCheckpoint) -> StoredCheckpoint:
         verify(stored)
         if stored.artifacts is not None:
             verify_artifacts(self._artifacts, stored.artifacts)
-        if not force:
-            self._check_fingerprint(operation, stored)
+        _STATES[operation.operation_type].from_json(stored.state)
         return stored
 
-    def _check_fingerprint(self, operation: Operation, stored: StoredCheckpoint) -> None:
+    def _verified_child(self, child: Operation, stored: StoredCheckpoint) -> None:
+        """Raises CheckpointCorrupted before the session is touched, not once its child has failed of it."""
+        try:
+            self._verified(child, stored)
+        except CheckpointCorrupted as corrupted:
+            raise CheckpointCorrupted(
+                f"{corrupted.message} Or give it up: after 'ktrdr checkpoints delete {child.operation_id}' "
+                "the session does that phase from its beginning.",
+                {**corrupted.details, "operation_id": child.operation_id},
+            ) from corrupted
+
+    def _difference(
+        self, operation: Operation, stored: StoredCheckpoint, *, force: bool
+    ) -> Mapping[str, Any]:
+        """What the checkpoint was made from and is not so any more."""
         request = operation.request
         agent = operation.operation_type is OperationType.AGENT_RESEARCH
         strategy: Mapping[str, Any] | None = (
             stored.state.get("strategy_config") if agent else request["strategy_config"]
         )
         settings = asdict(self._thresholds) if agent else settings_of(request)
-        now = fingerprint_of(self._catalog, str(request["dataset"]), strategy, settings)
-        difference = Fingerprint.from_json(stored.fingerprint).difference(now)
-        if difference:
-            raise CheckpointIncompatible(
-                f"The checkpoint of '{operation.operation_id}' was made under other "
-                f"{', '.join(difference)}. Restore them, or resume with force=true to go on regardless.",
-                {"difference": difference},
-            )
+        then = Fingerprint.from_json(stored.fingerprint)
+        try:
+            now = fingerprint_of(self._catalog, str(request["dataset"]), strategy, settings)
+        except KtrdrError as unknown:  # its data are gone or damaged
+            if not force:
+                raise
+            return {"data": {"checkpoint": then.data, "now": unknown.message}}
+        return then.difference(now)

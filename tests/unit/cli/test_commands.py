@@ -120,6 +120,89 @@ def test_a_cancel_prints_the_exact_resume_command(
     assert whole.asked[-1][0].startswith("POST /operations/research_1/resume")
 
 
+PLAN = {
+    "operation_id": "research_1",
+    "status": "FAILED",
+    "can_resume": True,
+    "resumed_from": CHECKPOINT,
+    "checkpoint_age_seconds": 7260.0,
+    "reused": [{"part": "design", "what": "strategy '[/red]calm'"}],
+    "children": [
+        {"operation_id": "research_1.training", "status": "FAILED", "action": "resume", "what": "goes on"}
+    ],
+    "redone": ["epoch 5 of 10, from its beginning"],
+    "forced_over": None,
+    "stuck": None,
+    "obstacle": None,
+}
+STUCK = {
+    "resumes": 3,
+    "message": "It was resumed 3 times and got no further.",
+    "errors": [
+        {"attempt": number, "code": "DIED", "message": f"error {number}", "at": "2026-11-24T09:00:00+00:00"}
+        for number in (2, 3, 4)
+    ],
+}
+
+
+@pytest.mark.parametrize("words", ["operations resume research_1", "research resume 1"])
+def test_a_dry_run_shows_the_plan(whole: Answers, ktrdr: Ktrdr, words: str) -> None:
+    whole.give("POST /operations/research_1/resume", PLAN)
+    status, out, _ = ktrdr(*words.split(), "--dry-run")
+    assert status == 0
+    assert "dry_run=true" in whole.asked[-1][0]
+    assert [" ".join(line.split()) for line in out.splitlines()] == [
+        "research_1 is FAILED and can be resumed.",
+        "",
+        "checkpoint TRAINING, periodic 3, 2 hours old",
+        "reuses design: strategy '[/red]calm'",
+        "child research_1.training (FAILED): goes on",
+        "redoes epoch 5 of 10, from its beginning",
+        "",
+        "Go on: ktrdr operations resume research_1",
+    ]
+
+
+def test_a_dry_run_says_why_not_and_what_to_do_instead(whole: Answers, ktrdr: Ktrdr) -> None:
+    difference = {"settings": {"checkpoint": "a" * 64, "now": "b" * 64}, "code": {"checkpoint": 1, "now": 2}}
+    obstacle = {"code": "CHECKPOINT_INCOMPATIBLE", "message": "Restore them.", "details": {}}
+    obstacle |= {"details": {"difference": difference}}
+    refused = PLAN | {"can_resume": False, "obstacle": obstacle, "stuck": STUCK}
+    whole.give("POST /operations/research_1/resume", refused)
+    status, out, _ = ktrdr("operations", "resume", "research_1", "--dry-run")
+    assert status == 1
+    assert "CHECKPOINT_INCOMPATIBLE Restore them." in out
+    assert f"settings: {'a' * 12}… in the checkpoint, {'b' * 12}… now" in out
+    assert "code: 1 in the checkpoint, 2 now" in out
+    assert "attempt 4  DIED: error 4 (2026-11-24 09:00:00)" in out
+    assert out.endswith("Regardless: ktrdr operations resume research_1 --force\n")
+    none: dict[str, Any] = {"resumed_from": None, "reused": [], "children": [], "redone": []}
+    missing = {"code": "CHECKPOINT_NOT_FOUND", "message": "Start it anew.", "details": {}}
+    whole.give("POST /operations/research_1/resume", refused | none | {"obstacle": missing, "stuck": None})
+    status, out, _ = ktrdr("operations", "resume", "research_1", "--dry-run")
+    told = ["research_1 is FAILED and can't be resumed.", "CHECKPOINT_NOT_FOUND Start it anew."]
+    assert (status, out.splitlines()) == (1, told)
+
+
+def test_what_gets_nowhere_is_told_with_every_error(whole: Answers, ktrdr: Ktrdr) -> None:
+    """By a resume, and by show, which counts the resumes and says what was forced."""
+    over = {"data": {"checkpoint": "a", "now": "The data set is gone."}}
+    whole.give("POST /operations/research_1/resume", RESUMED | {"stuck": STUCK, "forced_over": over})
+    status, out, _ = ktrdr("operations", "resume", "research_1", "--force")
+    assert status == 0
+    assert "forced over  data: a in the checkpoint, The data set is gone. now" in out
+    assert [line.split()[1] for line in out.splitlines() if "DIED" in line] == ["2", "3", "4"]
+    whole.give("GET /operations/research_1", OPERATION | {"resumes": 3, "stuck": STUCK})
+    kept = {"automatic": True, "forced": False, "forced_over": None}
+    forced = {"automatic": False, "forced": True, "forced_over": over}
+    whole.give("GET /operations/research_1/resumes", [kept, kept, forced])
+    status, out, _ = ktrdr("operations", "show", "research_1")
+    assert (status, out.count("DIED: error")) == (0, 3)
+    assert "3 (2 automatic; 1 forced over another data)" in out
+    status, out, _ = ktrdr("research", "status")
+    assert (status, out.count("DIED: error")) == (0, 3)
+
+
 def test_a_failed_session_says_why_and_how_to_go_on(whole: Answers, ktrdr: Ktrdr) -> None:
     status, out, _ = ktrdr("research", "status")
     assert status == 0

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("position", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("error_code", sa.String(60)),
         sa.Column("error_message", sa.Text()),
+        sa.Column("ended_at", sa.Double()),
         sa.Column("created_at", sa.Double(), nullable=False),
         sqlite_autoincrement=True,
     )
