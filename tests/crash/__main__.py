@@ -94,8 +94,8 @@ def _play(theatre: Theatre, scene: Scene, whole: Outcome, tally: Tally) -> None:
         said = "LOST"
     else:
         tally.add(scene, outcome, whole)
-        same = outcome.fingerprint == whole.fingerprint
-        said = f"{len(outcome.kills)} kills, {'same' if same else 'ANOTHER'} fingerprint, {outcome.seconds:.0f} s"
+        which = "the same" if outcome.fingerprint == whole.fingerprint else "ANOTHER"
+        said = f"{len(outcome.kills)} kills, {which} fingerprint, {outcome.seconds:.0f} s"
     done = sum(tally.sessions.values()) + len(tally.losses)
     print(f"{tally.database} {done} ({scene.kind}): {said}", file=sys.stderr, flush=True)
 

@@ -142,7 +142,8 @@ class Research:
     def _step(self) -> Mapping[str, Any] | None:
         """One look at the session, and what a user would do next; the operation once it is COMPLETED."""
         if self._operation_id is None:
-            return self._begin()
+            self._begin()
+            return None
         answer = self.backend.client.get(f"/operations/{self._operation_id}")
         if answer.status_code == 503:
             return None

@@ -1,4 +1,4 @@
-"""Where the sessions of a crash run live: a home each, over SQLite or over a PostgreSQL that can be crashed."""
+"""Where the sessions of a crash run live: a home each, over SQLite or a PostgreSQL that can be crashed."""
 
 from __future__ import annotations
 

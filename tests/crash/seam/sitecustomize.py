@@ -3,7 +3,8 @@
 A boundary is a commit that wrote something, an fsync or a rename of the home. The product knows nothing of
 it: the harness puts this folder on PYTHONPATH, which a backend hands on to its workers. Which boundary is
 the last one is said in `KTRDR_HOME/crash/plan.json`: for each role a list of [number, "before" | "after"],
-one for each life of that role. A role is `backend`, or what a worker runs: `training`, `backtesting`, `holdout`.
+one for each life of that role. A role is `backend`, or what a worker runs: `training`, `backtesting`,
+`holdout`.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def watch(boundaries: Boundaries) -> None:
         else:
             boundaries.cross(f"rename {shown}", lambda: move(source, target, **more))
 
-    os.fsync = counted_fsync
+    os.fsync = counted_fsync  # type: ignore[assignment]
     os.rename = lambda source, target, **more: counted(rename, source, target, **more)
     os.replace = lambda source, target, **more: counted(replace, source, target, **more)
     _watch_commits(boundaries)
@@ -122,7 +123,7 @@ def _watch_commits(boundaries: Boundaries) -> None:
             tables = "+".join(dict.fromkeys(written))
             boundaries.cross(f"commit {tables}", lambda: commit(connection))
 
-    Connection._commit_impl = counted_commit  # type: ignore[method-assign]
+    Connection._commit_impl = counted_commit  # type: ignore[method-assign, assignment]
 
 
 def role_of(command: list[str]) -> str | None:
