@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 
+from ktrdr.domain.operations import Status
+from ktrdr.persistence.events import OperationEvent
 from ktrdr.persistence.unit_of_work import Database, Transaction
 
 CHILDREN = ("training", "backtesting", "holdout")
@@ -30,9 +33,7 @@ async def _check(url: str, home: Path) -> None:
             found = {one.operation_id: one for one in await tx.operations.list()}
             assert set(found) == {own, *(f"{own}.{name}" for name in CHILDREN)}, "one child a phase"
             assert {one.status.value for one in found.values()} == {"COMPLETED"}
-            happened = [one.progress_message for one in await tx.events.after(own, 0)]
-            begun = {message: count for message, count in Counter(happened).items() if message in MILESTONES}
-            assert begun == MILESTONES, "a phase was begun twice, or never"
+            assert _begun(await tx.events.after(own, 0)) == MILESTONES, "a phase was begun twice, or never"
             assert await tx.checkpoints.list() == [], "COMPLETED keeps no checkpoint"
             for table in ("holdout_openings", "trials"):
                 assert await _count(tx, table) == 1, f"{table}: a crash neither costs nor gives one"
@@ -42,6 +43,13 @@ async def _check(url: str, home: Path) -> None:
         assert _generations(home / "artifacts") == referenced, "orphaned artifacts after the cleanup"
     finally:
         await database.close()
+
+
+def _begun(events: Sequence[OperationEvent]) -> dict[str, int]:
+    """How often each phase was begun: events between the claim of an attempt and its end."""
+    running = [one for one in events if one.status is Status.RUNNING]
+    said = [now.progress_message for before, now in pairwise(running) if now.attempt == before.attempt]
+    return {message: said.count(message) for message in MILESTONES}
 
 
 async def _count(tx: Transaction, table: str) -> int:

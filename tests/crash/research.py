@@ -24,6 +24,7 @@ RESTARTED = "Backend restarted - checkpoint available for resume"
 LOST = (
     "Worker became unavailable - checkpoint available for resume",
     "Worker became unavailable - no checkpoint available",
+    "The worker was killed before it began",
 )
 SESSION_SECONDS = 240.0
 PHASES = ("DESIGNING", "TRAINING", "BACKTESTING", "ASSESSING", "COMPLETED")
@@ -174,6 +175,7 @@ class Research:
             return
         assert answer.status_code == 202, answer.text
         self._operation_id = answer.json()["data"]["operation_id"]
+        self._restarted = False  # there was nothing yet to tell the truth about
         self._set_going = time.monotonic()
 
     def _look_at_session(self) -> None:

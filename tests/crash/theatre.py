@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import create_postgresql_database
@@ -43,7 +44,8 @@ class Theatre:
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        forget(self._folder)
+        with suppress(OSError):  # a home that was kept is looked into
+            self._folder.rmdir()
 
     def _play(self, plan: Plan | None, blows: Sequence[Blow], hash_seed: int) -> tuple[Outcome, Path]:
         self._played += 1
