@@ -103,25 +103,23 @@ def _watch_commits(boundaries: Boundaries) -> None:
 
     commit = Connection._commit_impl
 
+    @event.listens_for(Engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.written = []
+
     @event.listens_for(Engine, "before_cursor_execute")
     def _note(connection: Any, _c: Any, statement: str, *_: Any) -> None:
         words = statement.split()
         if words[0].upper() in WRITES:
             table = words[1] if words[0].upper() == "UPDATE" else words[2]
-            connection.info.setdefault("written", []).append(table.strip('"'))
-
-    @event.listens_for(Engine, "begin")
-    @event.listens_for(Engine, "rollback")
-    def _forget(connection: Any) -> None:
-        connection.info.pop("written", None)
+            connection.written.append(table.strip('"'))
 
     def counted_commit(connection: Any) -> None:
-        written = connection.info.pop("written", None)
-        if written is None:
-            commit(connection)
-        else:
-            tables = "+".join(dict.fromkeys(written))
+        if connection.written:
+            tables = "+".join(dict.fromkeys(connection.written))
             boundaries.cross(f"commit {tables}", lambda: commit(connection))
+        else:
+            commit(connection)
 
     Connection._commit_impl = counted_commit  # type: ignore[method-assign, assignment]
 
