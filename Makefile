@@ -8,7 +8,7 @@ RAY_STAMP := $(VENV)/.installed-ray
 PIP_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-ray test-kills test-browser test-e2e test-compose quality bench bench-peers clean
+.PHONY: help demo test test-unit test-integration test-ray test-kills test-crash test-browser test-e2e test-compose quality bench bench-peers clean
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-e2e          the end-to-end scripts of milestones 1 to 8 against local processes"
 	@echo "make test-compose      milestone 7 in containers: build, restart, kill, resume (needs docker-compose, curl, jq)"
 	@echo "make test-kills        what takes minutes: expired leases, outages, 20 interruptions, 50 workers"
+	@echo "make test-crash        hundreds of kills at every commit, fsync and rename, and at any instant; prints a table"
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
 	@echo "make bench             the measurements behind the numbers in the documents"
 	@echo "make bench-peers       backtests against backtesting.py and vectorbt (installed in .venv-peers)"
@@ -34,7 +35,7 @@ test-unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/contract tests/browser
 
 test-integration: $(STAMP)
-	$(BIN)/python -m pytest -m 'not ray' tests/executors tests/integration
+	$(BIN)/python -m pytest -m 'not ray' tests/executors tests/integration tests/crash
 
 test-ray: $(RAY_STAMP)
 	$(BIN)/python -m pytest -m ray tests/executors tests/integration
@@ -46,6 +47,10 @@ test-browser: $(STAMP)
 
 test-kills: $(STAMP)
 	$(BIN)/python -m pytest tests/kills
+
+# An hour; ARGS="--minutes 10" is shorter.
+test-crash: $(STAMP)
+	$(BIN)/python -m tests.crash $(ARGS)
 
 test-e2e: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/e2e/run_local.sh

@@ -117,9 +117,11 @@ class Dispatcher:
 
     async def _fail_start(self, operation: Operation, seen: Sighting) -> None:
         details = await self._details(operation, seen)
-        said = str(details["log"]).strip().rpartition("\n")[2] or seen.message
-        status = "" if seen.exit_status is None else f" with status {seen.exit_status}"
-        message = f"The worker ended{status} before it began: {said or '(no output)'}"
+        message = "The worker was killed before it began"  # the log's last line is an earlier attempt's
+        if seen.exit_status != KILLED:
+            said = str(details["log"]).strip().rpartition("\n")[2] or seen.message
+            status = "" if seen.exit_status is None else f" with status {seen.exit_status}"
+            message = f"The worker ended{status} before it began: {said or '(no output)'}"
         code = seen.code or _code_of(seen.exit_status, "WORKER_START_FAILED")
         async with self._database.transaction() as tx:
             await tx.queue.fail_start(operation, code, message, details)

@@ -1,0 +1,1 @@
+"""Kills a research session at every boundary of its durability, and at any instant."""

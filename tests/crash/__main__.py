@@ -1,0 +1,139 @@
+"""`python -m tests.crash`: kill sessions hundreds of times, and print what came of it as a table."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+
+from tests.crash.research import Outcome
+from tests.crash.script import ROLES, Scene, boundary_scenes, instant_scenes
+from tests.crash.theatre import DATABASES, Theatre
+
+
+@dataclass
+class Tally:
+    """What was seen over one database."""
+
+    database: str
+    boundaries: int = 0
+    sessions: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    points: set[str] = field(default_factory=set)
+    resumes: int = 0
+    losses: list[str] = field(default_factory=list)
+    differing: int = 0
+
+    def add(self, scene: Scene, outcome: Outcome, wanted: Outcome) -> None:
+        self.sessions[scene.kind] += 1
+        self.resumes += outcome.resumes
+        for kill in outcome.kills:
+            at_boundary = kill.partition(".")[0] in ROLES
+            self.kills["boundaries" if at_boundary else kill.partition(" ")[0]] += 1
+            if at_boundary:
+                role, _, rest = kill.partition(".")
+                life, _, where = rest.partition(" ")
+                self.points.add(f"{role} {where}") if life == "0" else None
+        if (outcome.fingerprint, outcome.computed) != (wanted.fingerprint, wanted.computed):
+            self.differing += 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument(
+        "--seed", type=int, default=1, help="draws the instants and the order of the boundaries"
+    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="no session begins after that")
+    parser.add_argument("--instants", type=int, default=20, help="sessions killed at any instant, a database")
+    parser.add_argument(
+        "--boundaries", type=int, default=10_000, help="at most so many sessions killed there"
+    )
+    parser.add_argument("--database", choices=DATABASES, action="append", help="default: both, side by side")
+    wanted = parser.parse_args()
+    until = time.monotonic() + 60.0 * wanted.minutes
+    with ThreadPoolExecutor(len(DATABASES)) as pool:
+        tallies = [*pool.map(lambda database: run(database, wanted, until), wanted.database or DATABASES)]
+    print(table(tallies))
+    for tally in tallies:
+        for loss in tally.losses:
+            print(f"\n{tally.database}: {loss}", file=sys.stderr)
+    return 1 if any(tally.losses or tally.differing for tally in tallies) else 0
+
+
+def run(database: str, wanted: argparse.Namespace, until: float) -> Tally:
+    """All scenes over one database, or as many as there is time for."""
+    chosen = random.Random(f"{wanted.seed} {database}")
+    tally = Tally(database)
+    theatre = Theatre(database)
+    try:
+        whole, crossed = theatre.rehearse()
+        tally.boundaries = sum(map(len, crossed.values()))
+        # In turns, so that a run which is cut short has some of both.
+        at_boundaries = islice(boundary_scenes(crossed, chosen), wanted.boundaries)
+        at_instants = islice(instant_scenes(database, chosen), wanted.instants)
+        for scene in _in_turns(at_instants, at_boundaries):
+            if time.monotonic() > until:
+                break
+            _play(theatre, scene, whole, tally)
+    finally:
+        theatre.close()
+    return tally
+
+
+def _play(theatre: Theatre, scene: Scene, whole: Outcome, tally: Tally) -> None:
+    try:
+        outcome = theatre.play(plan=scene.plan, blows=scene.blows, hash_seed=scene.hash_seed)
+    except AssertionError as broken:
+        tally.losses.append("\n".join([str(broken), *broken.__notes__]))
+        said = "LOST"
+    else:
+        tally.add(scene, outcome, whole)
+        which = "the same" if outcome.fingerprint == whole.fingerprint else "ANOTHER"
+        said = f"{len(outcome.kills)} kills, {which} fingerprint, {outcome.seconds:.0f} s"
+    done = sum(tally.sessions.values()) + len(tally.losses)
+    print(f"{tally.database} {done} ({scene.kind}): {said}", file=sys.stderr, flush=True)
+
+
+def _in_turns(*scenes: Iterator[Scene]) -> Iterator[Scene]:
+    waiting = list(scenes)
+    while waiting:
+        for one in [*waiting]:
+            scene = next(one, None)
+            if scene is None:
+                waiting.remove(one)
+            else:
+                yield scene
+
+
+def table(tallies: list[Tally]) -> str:
+    """The report, in Markdown."""
+    rows = (
+        ("sessions", lambda one: sum(one.sessions.values()) + len(one.losses)),
+        ("kills", lambda one: one.kills.total()),
+        ("- at a commit, an fsync or a rename", lambda one: one.kills["boundaries"]),
+        ("- of the backend at any instant", lambda one: one.kills["backend"]),
+        ("- of the worker", lambda one: one.kills["worker"]),
+        ("- of both", lambda one: one.kills["both"]),
+        ("- of the database (`-m immediate`)", lambda one: one.kills["database"]),
+        ("boundaries of a session, each before and after", lambda one: 2 * one.boundaries),
+        ("- first lives that ended at one of these", lambda one: len(one.points)),
+        ("resumes", lambda one: one.resumes),
+        ("sessions that lost or repeated something", lambda one: len(one.losses)),
+        ("differing fingerprints", lambda one: one.differing),
+    )
+    head = ["", *(one.database for one in tallies), "together"]
+    lines = [head, ["---", *("--:" for _ in head[1:])]]
+    for name, count in rows:
+        counts = [count(one) for one in tallies]
+        lines.append([name, *map(str, counts), str(sum(counts))])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

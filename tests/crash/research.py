@@ -1,0 +1,254 @@
+"""A research session that is driven to its end whatever dies on the way, and what must hold meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.crash.seam import sitecustomize as seam
+from tests.integration.backend import Backend, workers_of
+from tests.integration.strategies import OPEN_GATES, SMALL
+
+SEED = 11
+SEAM = Path(seam.__file__).parent
+RESTARTED = "Backend restarted - checkpoint available for resume"
+LOST = (
+    "Worker became unavailable - checkpoint available for resume",
+    "Worker became unavailable - no checkpoint available",
+    "The worker was killed before it began",
+)
+SESSION_SECONDS = 240.0
+PHASES = ("DESIGNING", "TRAINING", "BACKTESTING", "ASSESSING", "COMPLETED")
+STRATEGY = {
+    **SMALL,
+    "training": {**SMALL["training"], "epochs": 150},
+}  # some three seconds: periodic checkpoints
+
+Point = tuple[int, str]
+Plan = Mapping[str, Sequence[Point]]
+
+
+@dataclass(frozen=True)
+class Blow:
+    """A kill at an instant: so many seconds after the session was last set going."""
+
+    victim: str  # backend, worker, both, or database
+    seconds: float
+
+
+@dataclass
+class Outcome:
+    """How a session ended, and what it went through."""
+
+    fingerprint: str
+    computed: Mapping[str, Any]
+    kills: list[str] = field(default_factory=list)
+    resumes: int = 0
+    seconds: float = 0.0
+
+
+class Research:
+    """One session in a home of its own."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        plan: Plan | None = None,
+        blows: Sequence[Blow] = (),
+        crash_database: Callable[[], None] | None = None,
+    ) -> None:
+        self.backend = backend
+        self._blows = list(blows)
+        self._crash_database = crash_database
+        self._struck: list[str] = []
+        self._resumes = 0
+        self._set_going = time.monotonic()
+        self._operation_id: str | None = None
+        self._restarted = False
+        self._finished: dict[str, Mapping[str, Any]] = {}  # children that were seen COMPLETED
+        self._furthest = 0
+        folder = backend.home / seam.FOLDER
+        folder.mkdir(parents=True)
+        (folder / seam.PLAN).write_text(json.dumps(plan or {}))
+        known = os.environ.get("PYTHONPATH", "")
+        backend.environment |= {**OPEN_GATES, "PYTHONPATH": f"{SEAM}:{known}".rstrip(":")}
+
+    def drive(self) -> Outcome:
+        """Start, trigger, restart and resume until it is COMPLETED; every invariant is checked on the way."""
+        begun = time.monotonic()
+        done: Mapping[str, Any] | None = None
+        while done is None:
+            assert time.monotonic() - begun < SESSION_SECONDS, (
+                f"not COMPLETED; {self.kills()}; {self.backend.log()}"
+            )
+            if self.backend.process is None or self.backend.process.poll() is not None:
+                self._start()
+                continue
+            self._strike_if_due()
+            try:
+                done = self._step()
+            except httpx.TransportError:  # it has died, or is about to be seen dead
+                done = None
+            time.sleep(0.02)
+        outcome = self._outcome(done)
+        outcome.seconds = time.monotonic() - begun
+        return outcome
+
+    def kills(self) -> list[str]:
+        """What was killed, and where."""
+        folder = self.backend.home / seam.FOLDER
+        marks = sorted(one for one in folder.iterdir() if one.name not in (seam.PLAN, seam.LOG))
+        return [f"{one.name} {one.read_text().strip()}" for one in marks] + self._struck
+
+    def _start(self) -> None:
+        """Start the backend; it may die on the way to being ready."""
+        if self.backend.process is not None:
+            assert self.backend.process.returncode == -9, f"it ended by itself: {self.backend.log()}"
+            self._restarted = True
+        self.backend.process = self.backend.spawn()
+        self._set_going = time.monotonic()
+        while self.backend.process.poll() is None:
+            assert time.monotonic() - self._set_going < 60.0, f"not ready; {self.backend.log()}"
+            try:
+                if self.backend.client.get("/ready").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.02)
+
+    def _strike_if_due(self) -> None:
+        if not self._blows or time.monotonic() - self._set_going < self._blows[0].seconds:
+            return
+        blow = self._blows.pop(0)
+        self._struck.append(f"{blow.victim} after {blow.seconds:.2f} s")
+        self._set_going = time.monotonic()
+        if blow.victim in ("worker", "both"):
+            for worker in workers_of(self.backend.home):
+                worker.kill()
+        if blow.victim in ("backend", "both"):
+            self.backend.kill()
+        if blow.victim == "database":
+            assert self._crash_database is not None
+            self._crash_database()
+
+    def _step(self) -> Mapping[str, Any] | None:
+        """One look at the session, and what a user would do next; the operation once it is COMPLETED."""
+        if self._operation_id is None:
+            self._begin()
+            return None
+        answer = self.backend.client.get(f"/operations/{self._operation_id}")
+        if answer.status_code == 503:
+            return None
+        found: Mapping[str, Any] = answer.json()["data"]
+        self._look_at_session()
+        if self._restarted:
+            self._look_after_restart(found)
+            self._restarted = False
+        if found["status"] == "COMPLETED":
+            return found
+        if found["status"] in ("FAILED", "CANCELLED"):
+            self._resume(found)
+        return None
+
+    def _begin(self) -> None:
+        """Trigger, unless the trigger whose answer was lost has been heard."""
+        answer = self.backend.client.get("/agent/sessions")
+        if answer.status_code != 200:
+            return
+        known = answer.json()["data"]
+        assert len(known) <= 1
+        if known:
+            self._operation_id = known[0]["operation_id"]
+            return
+        body = {"trigger_reason": "start_new_cycle", "seed": SEED, "strategy": STRATEGY, "dataset": "nasdaq"}
+        answer = self.backend.client.post("/agent/trigger", json=body)
+        if answer.status_code == 503:
+            return
+        assert answer.status_code == 202, answer.text
+        self._operation_id = answer.json()["data"]["operation_id"]
+        self._restarted = False  # there was nothing yet to tell the truth about
+        self._set_going = time.monotonic()
+
+    def _look_at_session(self) -> None:
+        """A phase that was reached stays reached, and a child that was finished is never touched again."""
+        answer = self.backend.client.get("/agent/sessions/1")
+        if answer.status_code == 503:
+            return
+        session = answer.json()["data"]
+        reached = PHASES.index(session["phase"])
+        assert reached >= self._furthest, f"{session['phase']} after {PHASES[self._furthest]}"
+        self._furthest = reached
+        for child in session["children"]:
+            if child["operation_id"] in self._finished:
+                assert child == self._finished[child["operation_id"]], "a finished phase was run again"
+            elif child["status"] == "COMPLETED":
+                self._finished[child["operation_id"]] = child
+
+    def _look_after_restart(self, found: Mapping[str, Any]) -> None:
+        """A restarted backend tells the truth at once, and nothing that is kept was damaged."""
+        if found["status"] == "FAILED" and found["error_code"] == "BACKEND_RESTARTED":
+            assert found["error_message"] == RESTARTED
+            assert found["resumable"]
+        else:  # it had ended before its backend died
+            assert found["status"] in ("COMPLETED", "FAILED"), found["status"]
+        answer = self.backend.client.get("/checkpoints")
+        if answer.status_code == 200:
+            kept = {one["operation_id"]: one["integrity"] for one in answer.json()["data"]}
+            assert set(kept.values()) <= {"intact"}, kept
+
+    def _resume(self, found: Mapping[str, Any]) -> None:
+        message = str(found["error_message"])
+        assert message == RESTARTED or any(lost in message for lost in LOST), message
+        answer = self.backend.resume(str(self._operation_id))
+        if answer.status_code == 503:
+            return
+        assert answer.status_code == 200, answer.text
+        self._resumes += 1
+        self._set_going = time.monotonic()
+
+    def _outcome(self, done: Mapping[str, Any]) -> Outcome:
+        session = self.backend.get("/agent/sessions/1")
+        return Outcome(done["result"]["fingerprint"], computed(session), self.kills(), self._resumes)
+
+
+def computed(session: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a session computed, without the places of its files."""
+    names = ("training_result", "backtest_result", "holdout_result")
+    results = {name: dict(session[name]) for name in names}
+    results["training_result"]["model"] = results["training_result"]["model"]["files"]
+    for name in names[1:]:
+        results[name]["report"] = results[name]["report"]["files"]
+    kept = ("strategy_config", "gates", "assessment", "result_fingerprint")
+    return {**results, **{name: session[name] for name in kept}}
+
+
+def boundaries(home: Path) -> dict[str, list[str]]:
+    """Role → the labels of the boundaries it crossed, in order. For a session that nothing killed."""
+    found: dict[str, list[str]] = {}
+    for line in (home / seam.FOLDER / seam.LOG).read_text().splitlines():
+        role, _, _, label = line.split("\t")
+        found.setdefault(role, []).append(label)
+    return found
+
+
+def every_point(labels: Sequence[str]) -> list[Point]:
+    """Before and after each boundary."""
+    return [(number, when) for number in range(1, len(labels) + 1) for when in ("before", "after")]
+
+
+def random_blows(chosen: random.Random, victims: Sequence[str], count: int) -> list[Blow]:
+    return [Blow(chosen.choice(victims), chosen.uniform(0.05, 4.0)) for _ in range(count)]
+
+
+def forget(home: Path) -> None:
+    """A home is some megabytes, and there are hundreds."""
+    shutil.rmtree(home, ignore_errors=True)

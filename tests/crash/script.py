@@ -1,0 +1,55 @@
+"""Which kills a crash run makes: every boundary once, then instants drawn from a seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.crash.research import Blow, Plan, Point, every_point
+
+ROLES = ("backend", "training", "backtesting", "holdout")
+LIVES = {
+    "backend": 3,
+    "training": 2,
+    "backtesting": 2,
+    "holdout": 2,
+}  # each but the last of them ends in a kill
+VICTIMS = ("backend", "worker", "both")
+BLOWS = 6  # a session
+LATEST_SECONDS = 4.0  # after the session was last set going
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What happens to one session."""
+
+    kind: str  # boundaries or instants
+    plan: Plan | None = None
+    blows: tuple[Blow, ...] = ()
+    hash_seed: int = 0
+
+
+def boundary_scenes(crossed: Mapping[str, Sequence[str]], chosen: random.Random) -> Iterator[Scene]:
+    """Scenes in which the first life of each role ends at every boundary, before it and after it, once.
+
+    The lives after it, which have resumed, end at boundaries that are drawn.
+    """
+    points = {role: every_point(crossed[role]) for role in ROLES}
+    first = {role: chosen.sample(points[role], len(points[role])) for role in ROLES}
+    for number in range(max(len(one) for one in first.values())):
+        plan: dict[str, list[Point]] = {}
+        for role in ROLES:
+            begins = first[role][number] if number < len(first[role]) else chosen.choice(points[role])
+            plan[role] = [begins, *chosen.choices(points[role], k=LIVES[role] - 1)]
+        yield Scene("boundaries", plan=plan, hash_seed=1 + number % 2)
+
+
+def instant_scenes(database: str, chosen: random.Random) -> Iterator[Scene]:
+    """Scenes with kills at any instant; PostgreSQL itself is among the victims."""
+    victims = (*VICTIMS, "database") if database == "postgresql" else VICTIMS
+    number = 0
+    while True:
+        number += 1
+        blows = [Blow(chosen.choice(victims), chosen.uniform(0.05, LATEST_SECONDS)) for _ in range(BLOWS)]
+        yield Scene("instants", blows=tuple(blows), hash_seed=1 + number % 2)
