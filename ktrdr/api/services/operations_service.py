@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -9,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ktrdr.agents.capacity import require_capacity
-from ktrdr.checkpointing.artifacts import verify_artifacts
-from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import StoredCheckpoint
+from ktrdr.checkpointing.verification import verified
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of, settings_of
 from ktrdr.domain.errors import (
@@ -24,7 +24,7 @@ from ktrdr.domain.errors import (
     OperationNotResumable,
     ResumeConflict,
 )
-from ktrdr.domain.fingerprints import Fingerprint
+from ktrdr.domain.fingerprints import Fingerprint, described
 from ktrdr.domain.operations import (
     CANCELLABLE,
     RESUMABLE,
@@ -199,9 +199,7 @@ class OperationsService:
         stored = await tx.checkpoints.get(operation.operation_id)
         if stored is None:
             raise CheckpointNotFound(operation.operation_id)
-        verify(stored)
-        if stored.artifacts is not None:
-            verify_artifacts(self._artifacts, stored.artifacts)
+        stored = await asyncio.to_thread(verified, stored, self._artifacts)
         if not force:
             self._check_fingerprint(operation, stored)
         return stored
@@ -217,8 +215,9 @@ class OperationsService:
         difference = Fingerprint.from_json(stored.fingerprint).difference(now)
         if difference:
             raise CheckpointIncompatible(
-                f"The checkpoint of '{operation.operation_id}' was made under other "
-                f"{', '.join(difference)}. Restore them, or resume with force=true to go on regardless.",
+                f"The checkpoint of '{operation.operation_id}' was made from other inputs:\n  "
+                + "\n  ".join(described(difference))
+                + "\nRestore them, or resume with force=true to go on regardless.",
                 {"difference": difference},
             )
 
