@@ -71,8 +71,7 @@ def upcast(stored: StoredCheckpoint) -> StoredCheckpoint:
             raise CheckpointIncompatible(
                 f"The checkpoint of '{stored.operation_id}' was written by an older ktrdr (schema "
                 f"{stored.schema_version}) and can't be carried on: {why}. Resume it with the ktrdr that "
-                f"wrote it; or start its work anew: 'ktrdr checkpoints delete {stored.operation_id}', then "
-                "resume its session, or start another operation.",
+                "wrote it, or start the operation anew.",
                 {"operation_id": stored.operation_id, "schema_version": stored.schema_version},
             ) from lost
     return replace(stored, state=state, schema_version=SCHEMA_VERSION)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ktrdr.agents.capacity import require_capacity
+from ktrdr.agents.child_checkpoints import verify_child
 from ktrdr.checkpointing.schemas import StoredCheckpoint
 from ktrdr.checkpointing.verification import verified
 from ktrdr.data.catalog import Catalog
@@ -200,6 +201,8 @@ class OperationsService:
         if stored is None:
             raise CheckpointNotFound(operation.operation_id)
         stored = await asyncio.to_thread(verified, stored, self._artifacts)
+        if operation.operation_type is OperationType.AGENT_RESEARCH:
+            await verify_child(tx, stored, self._artifacts)
         if not force:
             self._check_fingerprint(operation, stored)
         return stored

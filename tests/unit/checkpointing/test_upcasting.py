@@ -65,7 +65,7 @@ def test_what_cannot_be_carried_on_is_refused_with_what_to_do(tmp_path: Path, na
     """It is neither corrupted nor missing."""
     with pytest.raises(CheckpointIncompatible, match=rf"older ktrdr \(schema 1\).*{why}") as found:
         verified(golden(name, tmp_path), tmp_path)
-    assert "ktrdr checkpoints delete" in found.value.message
+    assert "Resume it with the ktrdr that wrote it, or start" in found.value.message
     assert found.value.details["schema_version"] == 1
 
 
