@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 FINGERPRINT = Fingerprint("s", "d", "c", "x", {"settings": {"min_sharpe": 0.5}, "data": {"é": "z"}})
 FILES = {"tensors.safetensors": b"weights", "state.json": b"{}"}
 TEXT_PARTS = ("checkpoint_type", "state", "state_sha256", "artifacts", "artifacts_path", "fingerprint")
-FLIPS = 250  # of a part, drawn from all of its bits
+FLIPS = 60  # of a part, drawn from all of its bits
 CHANGES: tuple[tuple[str, object], ...] = (
     ("state", {"epoch": 5, "total_epochs": 9, "schema_version": SCHEMA_VERSION}),
     ("state", [1]),

@@ -18,7 +18,7 @@ from ktrdr.persistence.unit_of_work import Database, Transaction
 from tests.integration.backend import Backend, eventually, workers_of
 from tests.integration.strategies import SMALL
 
-LONG = SMALL | {"training": SMALL["training"] | {"epochs": 20_000}}
+LONG = SMALL | {"training": SMALL["training"] | {"epochs": 10_000}}
 
 
 class Killed:
