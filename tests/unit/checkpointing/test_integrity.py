@@ -143,7 +143,7 @@ def test_rows_of_older_versions_have_the_older_hash(version: int) -> None:
     assert parts_of(replace(old, schema_version=3 - version)) == ["schema_version"]
     assert parts_of(replace(old, schema_version=SCHEMA_VERSION)) == ["state_sha256"]
     for change in ({"sequence": 4}, {"operation_id": "op_2"}, {"state": {**old.state, "epoch": 5}}):
-        assert parts_of(replace(old, **change)) == ["state"]  # type: ignore[arg-type]
+        assert parts_of(replace(old, **change)) == ["state"]
 
 
 def test_a_newer_version_is_not_called_corrupted() -> None:
