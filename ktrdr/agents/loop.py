@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from ktrdr.agents.checkpoint_builder import restore
 from ktrdr.agents.phases import assessing, backtesting, designing, training
 from ktrdr.agents.workbench import Interrupted, Interruption, Step, Workbench
-from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import AgentCheckpointState, CheckpointType
+from ktrdr.checkpointing.verification import verified_row
 from ktrdr.domain.errors import (
     CheckpointCorrupted,
+    CheckpointIncompatible,
     CheckpointNotFound,
     DatabaseUnavailable,
     KtrdrError,
@@ -90,8 +91,7 @@ async def _load(bench: Workbench) -> AgentSession:
         stored = await tx.checkpoints.get(bench.operation.operation_id)
     if stored is None:
         raise CheckpointNotFound(bench.operation.operation_id)
-    verify(stored)
-    return restore(AgentCheckpointState.from_json(stored.state))
+    return restore(AgentCheckpointState.from_json(verified_row(stored).state))
 
 
 async def _complete(bench: Workbench, session: AgentSession) -> None:
@@ -168,7 +168,7 @@ async def _load_if_intact(bench: Workbench) -> AgentSession | None:
     """None when there is no checkpoint to carry over, or one that must not be written over."""
     try:
         return await _load(bench)
-    except (CheckpointNotFound, CheckpointCorrupted):
+    except (CheckpointNotFound, CheckpointCorrupted, CheckpointIncompatible):
         return None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ktrdr.agents.agent_service import SessionView
+from ktrdr.api.errors import as_error
 from ktrdr.api.services.checkpoints_service import CheckpointView
 from ktrdr.api.services.operations_service import OperationView
 from ktrdr.checkpointing.schemas import StoredCheckpoint
@@ -20,7 +21,7 @@ from ktrdr.domain.operations import (
     Resources,
 )
 from ktrdr.domain.resumes import Ending, Stuck
-from ktrdr.domain.sessions import IDLE, TriggerReason
+from ktrdr.domain.sessions import IDLE, Phase, TriggerReason
 
 T = TypeVar("T")
 STRATEGY_TEXT = "a file's text, YAML or JSON, instead of the mapping: errors then have lines"
@@ -116,13 +117,14 @@ class CheckpointSummary(Wire):
 
     @classmethod
     def of(cls, stored: StoredCheckpoint) -> CheckpointSummary:
-        state = stored.state
+        state = stored.state  # not verified: a list is not to fail for one row that is damaged
+        phase, bar, first = state.get("phase"), _count(state.get("bar")), _count(state.get("first"))
         return cls(
             checkpoint_type=stored.checkpoint_type.value,
             sequence=stored.sequence,
-            phase=state.get("phase"),
-            epoch=state.get("epoch", state.get("training_checkpoint_epoch")),
-            bar=state["bar"] - state["first"] if "bar" in state else None,
+            phase=phase if phase in [*Phase] else None,
+            epoch=_count(state.get("epoch", state.get("training_checkpoint_epoch"))),
+            bar=None if bar is None or first is None else bar - first,
             created_at=iso(stored.created_at),
         )
 
@@ -335,6 +337,7 @@ class CheckpointData(CheckpointSummary):
     operation_status: str
     resumable: bool
     integrity: str
+    fault: dict[str, Any] | None  # code, message and details, as an error has them
     artifacts: dict[str, ArtifactData]
     state: dict[str, Any] | None
 
@@ -345,8 +348,9 @@ class CheckpointData(CheckpointSummary):
             **CheckpointSummary.of(view.checkpoint).model_dump(),
             operation_id=view.checkpoint.operation_id,
             operation_status=view.operation.status.value,
-            resumable=view.operation.status in RESUMABLE and view.corruption is None,
-            integrity=view.corruption or "intact",
+            resumable=view.operation.status in RESUMABLE and view.fault is None,
+            integrity="intact" if view.fault is None else view.fault.message,
+            fault=None if view.fault is None else as_error(view.fault),
             artifacts={
                 name: ArtifactData(sha256=one.sha256, bytes=one.bytes)
                 for name, one in (() if written is None else written.files.items())
@@ -361,3 +365,7 @@ class Deleted(Wire):
 
 def _plain(value: Any) -> dict[str, Any] | None:
     return None if value is None else dict(value)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None

@@ -6,18 +6,23 @@ the row has moved on: at every instant the row points at files that are whole.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ktrdr.checkpointing.schemas import FileRecord, Manifest
 from ktrdr.domain.errors import CheckpointCorrupted
 from ktrdr.domain.operations import is_safe_key
+
+PIECE_BYTES = 1 << 20
 
 
 def write_generation(root: Path, operation_id: str, files: Mapping[str, bytes]) -> Manifest:
@@ -49,24 +54,32 @@ def read_generation(root: Path, manifest: Manifest) -> dict[str, bytes]:
     """The files, verified. Raises CheckpointCorrupted naming the file that is not what was written."""
     found: dict[str, bytes] = {}
     for name, record in manifest.files.items():
-        try:
-            content = _read(_directory(root, manifest) / name)
-        except OSError as error:
-            raise _corrupted(manifest, name, error.strerror or "unreadable") from error
-        if hashlib.sha256(content).hexdigest() != record.sha256:
-            raise _corrupted(manifest, name, f"{len(content)} bytes that do not match their hash")
-        found[name] = content
+        pieces: list[bytes] = []
+        _check(root, manifest, name, record, pieces.append)
+        found[name] = b"".join(pieces)
     return found
 
 
 def verify_artifacts(root: Path, manifest: Manifest) -> None:
-    """Raises CheckpointCorrupted when a file is missing or changed."""
-    read_generation(root, manifest)
+    """Raises CheckpointCorrupted when a file is missing or changed, or a link lies beside them.
+
+    However large they are, no file is held in memory.
+    """
+    for name, record in manifest.files.items():
+        _check(root, manifest, name, record, lambda _: None)
+    try:
+        with os.scandir(_directory(root, manifest)) as entries:
+            links = sorted(one.name for one in entries if one.is_symlink())
+    except OSError as error:
+        raise _corrupted(manifest, manifest.path, _said(error)) from error
+    if links:
+        raise _corrupted(manifest, links[0], "a link, which ktrdr never writes")
 
 
 def delete_generation(root: Path, manifest: Manifest) -> None:
-    """Remove one generation; one that is gone already is no error."""
-    shutil.rmtree(_directory(root, manifest), ignore_errors=True)
+    """Remove one generation. One that is gone is no error, and nor is a damaged path: it has no files."""
+    with suppress(CheckpointCorrupted):
+        shutil.rmtree(_directory(root, manifest), ignore_errors=True)
 
 
 def delete_older(root: Path, operation_id: str, keep: Manifest) -> None:
@@ -98,7 +111,11 @@ def _modified(entry: Path) -> float:
 def _directory(root: Path, manifest: Manifest) -> Path:
     parts = manifest.path.split("/")
     if len(parts) != 2 or not all(is_safe_key(part) for part in (*parts, *manifest.files)):
-        raise CheckpointCorrupted(f"The manifest names a path outside the artifacts: {manifest.path!r}.")
+        raise CheckpointCorrupted(
+            f"The manifest names a path outside the artifacts: {manifest.path!r}. "
+            "Restore the database from a backup, or start the operation anew.",
+            {"part": "artifacts", "path": manifest.path},
+        )
     return root.joinpath(*parts)
 
 
@@ -109,9 +126,49 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path) -> bytes:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        return file.read()
+def _check(
+    root: Path, manifest: Manifest, name: str, record: FileRecord, take: Callable[[bytes], None]
+) -> None:
+    """Read a file to its end, piece by piece, and compare it with its record."""
+    _directory(root, manifest)  # refuses a path that leads elsewhere
+    digest = hashlib.sha256()
+    try:
+        with _opened(root, f"{manifest.path}/{name}") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != record.bytes:
+                raise _corrupted(manifest, name, f"{size:,} bytes of {record.bytes:,}")
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+                take(piece)
+    except OSError as error:
+        raise _corrupted(manifest, name, _said(error)) from error
+    if digest.hexdigest() != record.sha256:
+        raise _corrupted(manifest, name, f"{size:,} bytes that do not match their hash")
+
+
+def _said(error: OSError) -> str:
+    """In the words of a file that is looked for."""
+    known = {errno.ENOENT: "it is missing", errno.ELOOP: "it is a link", errno.ENOTDIR: "it is missing"}
+    return known.get(error.errno or 0, error.strerror or "unreadable")
+
+
+def _opened(root: Path, path: str) -> BinaryIO:
+    """A plain file beneath the root; neither it nor a directory on the way may be a link."""
+    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        *parents, name = path.split("/")
+        for parent in parents:
+            inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = inner
+        # Without O_NONBLOCK a pipe in the file's place would be waited for, for ever.
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+    finally:
+        os.close(at)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is not a plain file")
+    return os.fdopen(file, "rb")
 
 
 def _sync(directory: Path) -> None:

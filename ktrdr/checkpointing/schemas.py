@@ -10,7 +10,7 @@ from typing import Any, Self
 from ktrdr.domain.errors import CheckpointCorrupted
 from ktrdr.domain.sessions import Phase, TriggerReason
 
-SCHEMA_VERSION = 2  # 1: trainings without history, device and schedule; backtests with their arrays
+SCHEMA_VERSION = 3  # `upcasting` says what each version was
 
 
 class CheckpointType(StrEnum):
@@ -19,6 +19,7 @@ class CheckpointType(StrEnum):
     CANCELLATION = "cancellation"
     FAILURE = "failure"
     SHUTDOWN = "shutdown"
+    UNREADABLE = "unreadable"  # never saved: how a row is shown whose own word is damaged
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class StoredCheckpoint:
     artifacts: Manifest | None
     fingerprint: Mapping[str, Any]
     created_at: float
+    seal: Mapping[str, Any] | None = None  # None: written before there were seals, or itself damaged
+    unreadable: tuple[str, ...] = ()  # parts that are stored, but not in a form that was ever saved
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="List, show, count, delete and clean up checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="List, show, verify, count, delete and clean up checkpoints.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
+CORRUPTED = "CHECKPOINT_CORRUPTED"
 OperationId = Annotated[str, typer.Argument(help="Operation id.")]
 FILES = ("checkpoint_files", "result_files", "orphaned_files", "other_files")
 
@@ -21,7 +22,7 @@ def list_checkpoints(json: Json = False) -> None:
     from ktrdr.cli.client import Client
     from ktrdr.cli.render import as_json, coloured, table
 
-    found = Client().get("/checkpoints")
+    found = Client().get("/checkpoints", timeout=None)
     if json:
         as_json(found)
         return
@@ -31,7 +32,7 @@ def list_checkpoints(json: Json = False) -> None:
             coloured(one["operation_status"]),
             one["checkpoint_type"],
             str(one["sequence"]),
-            escape(one["integrity"]),
+            _verdict(one),
         )
         for one in found
     )
@@ -50,6 +51,27 @@ def show(operation_id: OperationId, json: Json = False) -> None:
         return
     names = ("operation_id", "operation_status", "checkpoint_type", "sequence", "phase", "epoch", "bar")
     pairs({name: one[name] for name in (*names, "created_at", "integrity", "resumable")})
+
+
+@app.command()
+def verify(
+    operation_id: Annotated[str | None, typer.Argument(help="Operation id.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every checkpoint there is.")] = False,
+    json: Json = False,
+) -> None:
+    """Read checkpoints to the last byte; the exit status is 1 when one is not what was saved."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.render import as_json
+
+    if every == (operation_id is not None):
+        raise typer.BadParameter("name one operation, or give --all")
+    client = Client()
+    found = client.get("/checkpoints", timeout=None, operation_id=operation_id)
+    if operation_id is not None and not found:
+        client.get(f"/checkpoints/{operation_id}")  # says why there is none
+    as_json(found) if json else _verdicts(found)
+    if any(_is_corrupted(one) for one in found):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -129,3 +151,46 @@ def _freed(done: Any) -> str:
     from ktrdr.cli.quantities import many
 
     return f"{many(done['deleted'], 'checkpoint')} and {many(done['orphans'], 'orphaned folder')}"
+
+
+def _verdicts(found: list[Any]) -> None:
+    """A row a checkpoint, and below what is wrong with those that have something."""
+    from rich.markup import escape
+
+    from ktrdr.cli.render import console, printable, table
+
+    rows = (
+        (
+            escape(one["operation_id"]),
+            one["checkpoint_type"],
+            str(one["sequence"]),
+            str(len(one["artifacts"])),
+            f"{sum(file['bytes'] for file in one['artifacts'].values()):,}",
+            _verdict(one),
+        )
+        for one in found
+    )
+    table(("OPERATION", "TYPE", "SEQUENCE", "FILES", "BYTES", "RESULT"), rows, empty="No checkpoints.")
+    for one in found:
+        if one["fault"] is not None:
+            console.print(f"\n{escape(printable(one['fault']['message']))}", soft_wrap=True)
+    if found:
+        corrupted = sum(_is_corrupted(one) for one in found)
+        console.print(f"\n{len(found)} verified, {corrupted} corrupted.")
+
+
+def _verdict(one: Any) -> str:
+    """In a word, and of what is corrupted which part or file."""
+    from rich.markup import escape
+
+    fault = one["fault"]
+    if fault is None:
+        return "[green]intact[/green]"
+    if not _is_corrupted(one):
+        return "[yellow]another version[/yellow]"
+    named = fault["details"].get("artifact", fault["details"].get("part", ""))
+    return f"[red]corrupted: {escape(str(named))}[/red]"
+
+
+def _is_corrupted(one: Any) -> bool:
+    return one["fault"] is not None and one["fault"]["code"] == CORRUPTED

@@ -28,9 +28,9 @@ class Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, *, timeout: float | None = TIMEOUT_SECONDS, **params: Any) -> Any:
         given = {name: value for name, value in params.items() if value is not None}
-        return self._call("GET", path, params=given)
+        return self._call("GET", path, params=given, timeout=timeout)
 
     def post(
         self, path: str, body: Any = None, *, timeout: float | None = TIMEOUT_SECONDS, **params: Any

@@ -76,9 +76,10 @@ def run() -> None:
     except ApiError as error:
         from rich.markup import escape
 
-        from ktrdr.cli.render import errors
+        from ktrdr.cli.render import errors, printable
 
-        errors.print(f"[red]{escape(error.code)}[/red] {escape(error.message)}", soft_wrap=True)
+        said = escape(printable(error.message))
+        errors.print(f"[red]{escape(error.code)}[/red] {said}", soft_wrap=True)
         for one in error.details.get("errors", []):
             errors.print(f"  {escape(str(one.get('path')))}: {escape(str(one.get('message')))}")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""What a result was made from, as hashes: a resume under changed inputs is refused by them."""
+"""What a result was made from: a resume under changed inputs is refused, and told what changed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ def fingerprint_of(
     settings: Mapping[str, Any],
 ) -> Fingerprint:
     """The fingerprint of work on `dataset` with `strategy_config` under `settings`."""
+    series = _series(catalog, dataset, strategy_config)
+    values = {
+        "strategy": strategy_config,
+        "data": {key: _described(catalog, key, digest) for key, digest in series},
+        "settings": settings,
+    }
     return Fingerprint(
         strategy=None if strategy_config is None else sha256_of(strategy_config),
-        data=_data_sha256(catalog, dataset, strategy_config),
+        data=series[0][1] if len(series) == 1 else sha256_of(series),
         code=__version__,
         settings=sha256_of(settings),
+        values=values,
     )
 
 
@@ -31,13 +38,19 @@ def settings_of(request: Mapping[str, Any]) -> dict[str, Any]:
     return {name: request[name] for name in ("rules", "timerange") if name in request}
 
 
-def _data_sha256(catalog: Catalog, dataset: str, strategy_config: Mapping[str, Any] | None) -> str:
-    """The hash of the one series that is read, or of all of them by key."""
+def _series(
+    catalog: Catalog, dataset: str, strategy_config: Mapping[str, Any] | None
+) -> list[tuple[str, str]]:
+    """Key and content hash of every series that is read, in the order of their keys."""
     keys = {dataset}
     if strategy_config is not None:
         wanted = series_of(parse_strategy(strategy_config))
         sources = (catalog.source_of(symbol, timeframe) for symbol, timeframe in wanted)
         keys |= {source.key for source in sources if source is not None}
-    if keys == {dataset}:
-        return catalog.sha256(dataset)
-    return sha256_of([[key, catalog.sha256(key)] for key in sorted(keys)])
+    return [(key, catalog.sha256(key)) for key in sorted(keys)]
+
+
+def _described(catalog: Catalog, key: str, digest: str) -> str:
+    """A series as a person knows it: two imports of one name differ in their days or in their hash."""
+    spec = catalog.get(key)
+    return f"{spec.start} to {spec.end}, sha256 {digest[:12]}"

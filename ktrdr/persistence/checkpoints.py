@@ -6,14 +6,15 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ktrdr.checkpointing.integrity import state_sha256
+from ktrdr.checkpointing.integrity import seal_of
 from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType, Manifest, StoredCheckpoint
-from ktrdr.domain.fingerprints import Fingerprint, finite
+from ktrdr.domain.fingerprints import Fingerprint, finite, sha256_of
 from ktrdr.domain.operations import Status
+from ktrdr.persistence.checkpoint_rows import COLUMNS, stored
 from ktrdr.persistence.tables import checkpoints, db_now, operations
 
 _columns = checkpoints.c
@@ -49,17 +50,21 @@ class Checkpoints:
         )
         sequence = 1 if known is None else known + 1
         kept = finite(state)
+        files = None if artifacts is None else artifacts.to_json()
+        inputs = fingerprint.to_json()
+        seal = seal_of(operation_id, sequence, attempt, kind, SCHEMA_VERSION, kept, files, inputs)
         values = {
             "sequence": sequence,
             "attempt": attempt,
             "checkpoint_type": kind.value,
             "schema_version": SCHEMA_VERSION,
             "state": kept,
-            "state_sha256": state_sha256(operation_id, sequence, kept),
-            "artifacts": None if artifacts is None else artifacts.to_json(),
+            "state_sha256": sha256_of(seal),
+            "artifacts": files,
             "artifacts_path": None if artifacts is None else artifacts.path,
-            "fingerprint": fingerprint.to_json(),
+            "fingerprint": inputs,
             "created_at": db_now(),
+            "seal": seal,
         }
         dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
         statement = dialect.insert(checkpoints).values(operation_id=operation_id, **values)
@@ -74,9 +79,9 @@ class Checkpoints:
 
     async def of(self, operation_ids: Sequence[str]) -> dict[str, StoredCheckpoint]:
         """The checkpoints of several operations, by id."""
-        query = select(checkpoints).where(_columns.operation_id.in_(operation_ids))
+        query = select(*COLUMNS).where(_columns.operation_id.in_(operation_ids))
         rows = (await self._connection.execute(query)).mappings()
-        return {row["operation_id"]: _stored(row) for row in rows}
+        return {row["operation_id"]: stored(row) for row in rows}
 
     async def delete(self, operation_id: str) -> bool:
         result = await self._connection.execute(
@@ -86,14 +91,5 @@ class Checkpoints:
 
     async def list(self) -> builtins.list[StoredCheckpoint]:
         """Newest first."""
-        query = select(checkpoints).order_by(_columns.created_at.desc())
-        return [_stored(row) for row in (await self._connection.execute(query)).mappings()]
-
-
-def _stored(row: RowMapping) -> StoredCheckpoint:
-    values = dict(row)
-    values.pop("artifacts_path")
-    values["checkpoint_type"] = CheckpointType(values["checkpoint_type"])
-    if values["artifacts"] is not None:
-        values["artifacts"] = Manifest.from_json(values["artifacts"])
-    return StoredCheckpoint(**values)
+        query = select(*COLUMNS).order_by(_columns.created_at.desc())
+        return [stored(row) for row in (await self._connection.execute(query)).mappings()]

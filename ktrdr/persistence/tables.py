@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -42,6 +43,23 @@ def _sqlite_now(*_: Any, **__: Any) -> str:
 @compiles(db_now, "postgresql")
 def _postgresql_now(*_: Any, **__: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+class stored_bytes(GenericFunction[bytes]):
+    """A column as the bytes it is stored in: what can't be decoded is still read, and judged later."""
+
+    type = LargeBinary()
+    inherit_cache = True
+
+
+@compiles(stored_bytes, "sqlite")
+def _sqlite_bytes(element: Any, compiler: Any, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS BLOB)"
+
+
+@compiles(stored_bytes, "postgresql")
+def _postgresql_bytes(element: Any, compiler: Any, **options: Any) -> str:
+    return f"convert_to(CAST({compiler.process(element.clauses, **options)} AS TEXT), 'UTF8')"
 
 
 operations = Table(
@@ -117,6 +135,7 @@ checkpoints = Table(
     Column("artifacts_path", String(255)),
     Column("fingerprint", Json, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("seal", Json),
 )
 
 sessions = Table(

@@ -24,8 +24,8 @@ from ktrdr.persistence.migrations import HEAD, upgrade
 from ktrdr.persistence.operations import Operations
 from ktrdr.persistence.orphans import Orphans
 from ktrdr.persistence.queue import Queue
-from ktrdr.persistence.retention import Retention
 from ktrdr.persistence.resumes import Resumes
+from ktrdr.persistence.retention import Retention
 from ktrdr.persistence.sessions import Sessions
 from ktrdr.persistence.tables import db_now
 

@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ktrdr.checkpointing.artifacts import delete_all, delete_older, verify_artifacts
-from ktrdr.checkpointing.integrity import verify
+from ktrdr.checkpointing.artifacts import delete_all, delete_older
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.fingerprints import Fingerprint
@@ -45,7 +44,7 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Claimed:
-    """The operation, and the verified checkpoint it goes on from."""
+    """The operation, and the checkpoint it goes on from once it is verified."""
 
     operation: Operation
     checkpoint: StoredCheckpoint | None
@@ -277,11 +276,3 @@ class Recorder:
     def _claimed(self) -> Operation:
         assert self._operation is not None, "claim first"
         return self._operation
-
-
-def verified(stored: StoredCheckpoint, artifacts: Path) -> StoredCheckpoint:
-    """The checkpoint, once its row and its files are what was saved."""
-    verify(stored)
-    if stored.artifacts is not None:
-        verify_artifacts(artifacts, stored.artifacts)
-    return stored

@@ -8,17 +8,18 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ktrdr.checkpointing.schemas import CheckpointType, StoredCheckpoint
+from ktrdr.checkpointing.verification import verified
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of, settings_of
 from ktrdr.domain.errors import KtrdrError, StepFailed
 from ktrdr.domain.operations import CANCELLED, GRACEFUL_SHUTDOWN, Event, Operation, Progress
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.recorder import Recorder, verified
+from ktrdr.workers.recorder import Recorder
 from ktrdr.workers.writer import CheckpointWriter, Files, Kept
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def _execute(run: _Run, job_of: Callable[[Operation], Job]) -> int:
         fingerprint = fingerprint_of(run.catalog, dataset, strategy, settings_of(request))
         run.recorder.begin(fingerprint, run.writer.wake)
         if run.checkpoint is not None:
-            verified(run.checkpoint, run.artifacts)
+            run = replace(run, checkpoint=verified(run.checkpoint, run.artifacts))
         result = job_of(run.operation)(run)
     except Exception as error:  # the outermost edge of a worker: whatever it is, the row says it
         log.exception("%s failed", run.operation.operation_id)

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from sqlalchemy import update
 
 from ktrdr.api.services import history_service
 from ktrdr.api.services.history_service import HistoryService
 from ktrdr.checkpointing.artifacts import delete_generation, read_generation, write_generation
 from ktrdr.checkpointing.policy import CheckpointPolicy
-from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType, Manifest
+from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.errors import CheckpointCorrupted, HistoryNotFound
-from ktrdr.domain.fingerprints import Fingerprint
+from ktrdr.domain.fingerprints import Fingerprint, sha256_of
+from ktrdr.persistence.tables import checkpoints
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.training.fitting import EpochScore
 from ktrdr.training.history import History
@@ -77,6 +79,44 @@ def test_a_training_of_a_gpu_is_not_resumed_on_the_cpu(
     assert before is not None
     assert attempts.checkpoint() == before
     assert epochs_of(attempts) == 1
+
+
+def as_version(attempts: Attempts, version: int) -> None:
+    """The row as a ktrdr of that schema version would have written it."""
+    stored = attempts.checkpoint()
+    assert stored is not None
+    state = {**stored.state, "schema_version": version}
+    digest = sha256_of([ID, stored.sequence, state])
+    row = update(checkpoints).values(schema_version=version, state=state, state_sha256=digest, seal=None)
+    attempts.in_transaction(lambda tx: tx.connection.execute(row))
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 1])
+def test_a_worker_refuses_another_versions_checkpoint_and_leaves_it(attempts: Attempts, version: int) -> None:
+    """Instead of beginning anew over it."""
+    put(attempts, 1)
+    as_version(attempts, version)
+    before = attempts.checkpoint()
+    assert attempts.run(lambda _: pytest.fail("the job was begun")) == 1
+    assert attempts.operation().error_code == "CHECKPOINT_INCOMPATIBLE"
+    assert attempts.checkpoint() == before
+    assert before is not None
+    assert before.artifacts is not None
+    assert read_generation(attempts.artifacts, before.artifacts) == files_after(1)
+
+
+def test_a_worker_goes_on_from_what_the_version_before_wrote(attempts: Attempts) -> None:
+    put(attempts, 1)
+    as_version(attempts, 2)
+    seen: list[StoredCheckpoint | None] = []
+
+    def looks(run: Run) -> None:
+        seen.append(run.checkpoint)
+
+    assert attempts.run(looks) == 0
+    [found] = seen
+    assert found is not None
+    assert (found.schema_version, found.state) == (SCHEMA_VERSION, STATE)
 
 
 def test_a_history_goes_on_while_it_is_read(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:

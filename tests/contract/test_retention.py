@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from ktrdr.api.services import retention_service
 from ktrdr.api.services.checkpoints_service import CheckpointsService
-from ktrdr.api.services.operations_service import OperationsService
+from ktrdr.api.services.resumes_service import ResumesService
 from ktrdr.api.services.retention_service import DAY_SECONDS, RetentionService
 from ktrdr.checkpointing.artifacts import write_generation
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest
@@ -23,7 +23,6 @@ from ktrdr.domain.sessions import GateThresholds, TriggerReason
 from ktrdr.persistence.retention import Retention
 from ktrdr.persistence.tables import db_now, operations, sessions
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.executors.local import LocalExecutor
 from tests.contract.support import FINGERPRINT, claim, get, requeue, running
 
 pytestmark = pytest.mark.anyio
@@ -78,14 +77,13 @@ async def kept(database: Database) -> set[str]:
 
 async def resume(database: Database, root: Path, operation_id: str) -> bool:
     """As over HTTP; False when it finds no checkpoint."""
-    service = OperationsService(
+    service = ResumesService(
         database,
         instance="default",
         max_active=1,
         thresholds=GateThresholds(0.0, 0.0, 0.0, 0),
         artifacts=root,
         catalog=Catalog(None),
-        executor=LocalExecutor(root, {}, 1),
         wake=lambda: None,
     )
     try:

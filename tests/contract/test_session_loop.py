@@ -10,7 +10,7 @@ from sqlalchemy import update
 from ktrdr.agents.agent_service import AgentService, Trigger
 from ktrdr.agents.loop import run_session
 from ktrdr.agents.workbench import Workbench
-from ktrdr.checkpointing.schemas import StoredCheckpoint
+from ktrdr.checkpointing.schemas import SCHEMA_VERSION, StoredCheckpoint
 from ktrdr.data.catalog import Catalog
 from ktrdr.domain.operations import Operation, Status
 from ktrdr.domain.sessions import GateThresholds, TriggerReason
@@ -62,6 +62,23 @@ async def test_a_corrupted_checkpoint_fails_the_session_and_is_not_written_over(
     await run(database, operation)
     found = await get(database, operation.operation_id)
     assert (found.status, found.error_code) == (Status.FAILED, "CHECKPOINT_CORRUPTED")
+    assert await stored(database, operation) == before
+
+
+async def test_a_newer_ktrdrs_checkpoint_fails_the_session_and_is_not_written_over(
+    database: Database,
+) -> None:
+    operation = await claimed(database)
+    before = await stored(database, operation)
+    assert before is not None
+    state = {**before.state, "schema_version": SCHEMA_VERSION + 1}
+    async with database.transaction() as tx:
+        newer = update(checkpoints).values(schema_version=SCHEMA_VERSION + 1, state=state)
+        await tx.connection.execute(newer)
+    before = await stored(database, operation)
+    await run(database, operation)
+    found = await get(database, operation.operation_id)
+    assert (found.status, found.error_code) == (Status.FAILED, "CHECKPOINT_INCOMPATIBLE")
     assert await stored(database, operation) == before
 
 

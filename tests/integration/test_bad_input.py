@@ -126,7 +126,8 @@ def test_resume_under_changed_settings_needs_force(one: Backend) -> None:
     one.environment["KTRDR_GATE_MIN_TRADES"] = "99"
     one.start()
     error = refused(one.resume(operation_id), 409, "CHECKPOINT_INCOMPATIBLE")
-    assert list(error["details"]["difference"]) == ["settings"]
+    assert error["details"]["difference"] == {"settings.min_trades": {"checkpoint": 10, "now": 99}}
+    assert "\n  settings.min_trades: 10 -> 99\n" in error["message"]
     assert one.client.post(f"/operations/{operation_id}/resume", params={"force": True}).status_code == 200
 
 

@@ -98,7 +98,9 @@ def test_a_resume_on_other_data_is_refused(one: Backend) -> None:
     one.await_status(training, "CANCELLED")
     imported(one, "EUR/USD", as_csv(walk("1h", BARS, seed=9)), replace=True)
     error = refused(one.resume(training), 409, "CHECKPOINT_INCOMPATIBLE")
-    assert list(error["details"]["difference"]) == ["data"]
+    [(name, change)] = error["details"]["difference"].items()
+    assert (name.startswith("data.eur-usd."), set(change)) == (True, {"checkpoint", "now"})
+    assert f"{name}: {change['checkpoint']} -> {change['now']}" in error["message"]
 
 
 def test_a_session_designs_for_an_imported_data_set(one: Backend) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from ktrdr.api.retention_schemas import CleanUpData, CleanUpRequest, StatisticsData
 from ktrdr.api.schemas import CheckpointData, Deleted, Envelope
@@ -13,15 +13,17 @@ from ktrdr.api.services.retention_service import RetentionService
 from ktrdr.domain.operations import KEY_MAX_LENGTH, KEY_PATTERN
 
 OperationId = Annotated[str, Path(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)]
+OneOperation = Annotated[str | None, Query(pattern=KEY_PATTERN, max_length=KEY_MAX_LENGTH)]
 
 
 def router(service: CheckpointsService, retention: RetentionService) -> APIRouter:
     routes = APIRouter(prefix="/checkpoints", tags=["checkpoints"])
 
     @routes.get("")
-    async def checkpoints() -> Envelope[list[CheckpointData]]:
-        """Every checkpoint, newest first, with its integrity."""
-        return Envelope(data=[CheckpointData.full(view, with_state=False) for view in await service.list()])
+    async def checkpoints(operation_id: OneOperation = None) -> Envelope[list[CheckpointData]]:
+        """Every checkpoint, newest first, or one operation's; each is read to its last byte."""
+        found = await service.list(operation_id)
+        return Envelope(data=[CheckpointData.full(view, with_state=False) for view in found])
 
     @routes.get("/statistics")
     async def statistics() -> Envelope[StatisticsData]:

@@ -7,21 +7,31 @@ import builtins
 from dataclasses import dataclass
 from pathlib import Path
 
-from ktrdr.checkpointing.artifacts import delete_generation, verify_artifacts
-from ktrdr.checkpointing.integrity import verify
+from ktrdr.checkpointing.artifacts import delete_generation
 from ktrdr.checkpointing.schemas import StoredCheckpoint
-from ktrdr.domain.errors import CheckpointCorrupted, CheckpointInUse, CheckpointNotFound
+from ktrdr.checkpointing.verification import verified
+from ktrdr.domain.errors import (
+    CheckpointCorrupted,
+    CheckpointIncompatible,
+    CheckpointInUse,
+    CheckpointNotFound,
+)
 from ktrdr.domain.operations import RESUMABLE, Operation
 from ktrdr.persistence.unit_of_work import Database
 
 
 @dataclass(frozen=True)
 class CheckpointView:
-    """A checkpoint, its operation, and what its verification said (None: intact)."""
+    """A checkpoint as it is stored, its operation, and why it can't be resumed from (None: intact)."""
 
     checkpoint: StoredCheckpoint
     operation: Operation
-    corruption: str | None
+    fault: CheckpointCorrupted | CheckpointIncompatible | None
+
+    @property
+    def corruption(self) -> str | None:
+        """What is not what was saved; one of another schema version is not corrupted."""
+        return self.fault.message if isinstance(self.fault, CheckpointCorrupted) else None
 
 
 class CheckpointsService:
@@ -32,7 +42,10 @@ class CheckpointsService:
         self._artifacts = artifacts
 
     async def get(self, operation_id: str) -> CheckpointView:
-        """One verified checkpoint. Raises OperationNotFound, CheckpointNotFound, CheckpointCorrupted."""
+        """One checkpoint that is what was saved.
+
+        Raises OperationNotFound, CheckpointNotFound, CheckpointCorrupted.
+        """
         seen: int | None = None
         while True:
             async with self._database.read() as tx:
@@ -41,23 +54,24 @@ class CheckpointsService:
             if stored is None:
                 raise CheckpointNotFound(operation_id)
             try:
-                self._verify(stored)
+                return CheckpointView(stored, operation, await self._verify(stored))
             except CheckpointCorrupted:
                 if stored.sequence == seen:
                     raise
                 seen = stored.sequence  # its runner may have replaced it, files and all, since it was read
-            else:
-                return CheckpointView(stored, operation, None)
 
-    async def list(self) -> list[CheckpointView]:
-        """Every checkpoint, newest first, each with its integrity."""
+    async def list(self, operation_id: str | None = None) -> list[CheckpointView]:
+        """Every checkpoint, newest first, or that of one operation, each with its integrity."""
         async with self._database.read() as tx:
-            found = [(one, await tx.operations.get(one.operation_id)) for one in await tx.checkpoints.list()]
+            if operation_id is None:
+                stored_ones = await tx.checkpoints.list()
+            else:
+                stored_ones = [*(await tx.checkpoints.of([operation_id])).values()]
+            found = [(one, await tx.operations.get(one.operation_id)) for one in stored_ones]
         views: list[CheckpointView] = []
         for stored, operation in found:
             try:
-                self._verify(stored)
-                views.append(CheckpointView(stored, operation, None))
+                views.append(CheckpointView(stored, operation, await self._verify(stored)))
             except CheckpointCorrupted:
                 views += await self._looked_at_again(stored, operation)
         return views
@@ -68,7 +82,7 @@ class CheckpointsService:
         try:
             return [await self.get(stored.operation_id)]
         except CheckpointCorrupted as corruption:
-            return [CheckpointView(stored, operation, corruption.message)]
+            return [CheckpointView(stored, operation, corruption)]
         except CheckpointNotFound:  # the operation has completed
             return []
 
@@ -89,7 +103,10 @@ class CheckpointsService:
         if stored.artifacts is not None:
             await asyncio.to_thread(delete_generation, self._artifacts, stored.artifacts)
 
-    def _verify(self, stored: StoredCheckpoint) -> None:
-        verify(stored)
-        if stored.artifacts is not None:
-            verify_artifacts(self._artifacts, stored.artifacts)
+    async def _verify(self, stored: StoredCheckpoint) -> CheckpointIncompatible | None:
+        """None: it could be resumed from. Raises CheckpointCorrupted."""
+        try:
+            await asyncio.to_thread(verified, stored, self._artifacts)
+        except CheckpointIncompatible as other_version:
+            return other_version
+        return None

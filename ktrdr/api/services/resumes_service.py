@@ -13,14 +13,13 @@ from typing import Any
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.positions import awaited_child, stuck_of
 from ktrdr.agents.resume_plan import Plan, Worker, plan_of, position
-from ktrdr.checkpointing.artifacts import verify_artifacts
-from ktrdr.checkpointing.integrity import verify
 from ktrdr.checkpointing.schemas import (
     AgentCheckpointState,
     BacktestCheckpointState,
     StoredCheckpoint,
     TrainingCheckpointState,
 )
+from ktrdr.checkpointing.verification import verified
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of, settings_of
 from ktrdr.domain.errors import (
@@ -33,7 +32,7 @@ from ktrdr.domain.errors import (
     ResumeConflict,
     SessionActive,
 )
-from ktrdr.domain.fingerprints import Fingerprint
+from ktrdr.domain.fingerprints import Fingerprint, described
 from ktrdr.domain.operations import RESUMABLE, Operation, OperationType, Status
 from ktrdr.domain.resumes import Ending, Position, Resume, Stuck
 from ktrdr.domain.sessions import GateThresholds
@@ -224,31 +223,29 @@ class ResumesService:
         """Raises what stands in the way of a checkpoint that is whole: other inputs, or no room."""
         if ready.difference and not force:
             raise CheckpointIncompatible(
-                f"The checkpoint of '{operation.operation_id}' was made under other "
-                f"{', '.join(ready.difference)}. Restore them, or resume with force=true to go on "
-                "regardless.",
+                f"The checkpoint of '{operation.operation_id}' was made from other inputs:\n  "
+                + "\n  ".join(described(ready.difference))
+                + "\nRestore them, or resume with force=true to go on regardless.",
                 {"difference": dict(ready.difference)},
             )
         if operation.operation_type is OperationType.AGENT_RESEARCH:
             await require_capacity(tx, self._max_active, resuming=operation.operation_id)
 
     def _verified(self, operation: Operation, stored: StoredCheckpoint) -> StoredCheckpoint:
-        verify(stored)
-        if stored.artifacts is not None:
-            verify_artifacts(self._artifacts, stored.artifacts)
-        _STATES[operation.operation_type].from_json(stored.state)
-        return stored
+        found = verified(stored, self._artifacts)
+        _STATES[operation.operation_type].from_json(found.state)
+        return found
 
     def _verified_child(self, child: Operation, stored: StoredCheckpoint) -> None:
-        """Raises CheckpointCorrupted before the session is touched, not once its child has failed of it."""
+        """Raises before the session is touched what its child would fail of."""
         try:
             self._verified(child, stored)
-        except CheckpointCorrupted as corrupted:
-            raise CheckpointCorrupted(
-                f"{corrupted.message} Or give it up: after 'ktrdr checkpoints delete {child.operation_id}' "
-                "the session does that phase from its beginning.",
-                {**corrupted.details, "operation_id": child.operation_id},
-            ) from corrupted
+        except (CheckpointCorrupted, CheckpointIncompatible) as fault:
+            raise type(fault)(
+                f"{fault.message} Or begin this phase anew: 'ktrdr checkpoints delete {child.operation_id}', "
+                "then resume the session.",
+                {**fault.details, "operation_id": child.operation_id},
+            ) from fault
 
     def _difference(
         self, operation: Operation, stored: StoredCheckpoint, *, force: bool

@@ -54,7 +54,7 @@ SESSION = STATUS | {
 CANCELLED = {"operation_id": "research_1", "status": "RUNNING", "resume_command": "x"}
 RESUMED = {"operation_id": "research_1", "status": "PENDING", "resumed_from": CHECKPOINT}
 KEPT = CHECKPOINT | {"operation_id": "research_1", "operation_status": "FAILED", "resumable": True}
-KEPT |= {"integrity": "intact", "state": {"phase": "TRAINING"}}
+KEPT |= {"integrity": "intact", "fault": None, "artifacts": {}, "state": {"phase": "TRAINING"}}
 
 
 @pytest.fixture
@@ -86,6 +86,7 @@ def whole(backend: Answers) -> Answers:
         ("operations resume research_1", RESUMED),
         ("checkpoints list", [KEPT]),
         ("checkpoints show research_1", KEPT),
+        ("checkpoints verify --all", [KEPT]),
         ("checkpoints delete research_1", {"deleted": ["research_1"]}),
     ],
 )
@@ -238,7 +239,8 @@ def test_text_from_the_server_is_never_markup(whole: Answers, ktrdr: Ktrdr, word
     hostile = "[/red][bold]x"
     whole.give("GET /agent/status", STATUS | {"error_message": hostile})
     whole.give("GET /operations/research_1", OPERATION | {"error_message": hostile})
-    whole.give("GET /checkpoints", [KEPT | {"integrity": hostile}])
+    fault = {"code": "CHECKPOINT_CORRUPTED", "message": "x", "details": {"artifact": hostile}}
+    whole.give("GET /checkpoints", [KEPT | {"integrity": "x", "fault": fault}])
     status, out, _ = ktrdr(*words.split())
     assert status == 0
     assert hostile in out

@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("operation_checkpoints", sa.Column("seal", sa.JSON(none_as_null=True)))
     op.create_table(
         "backend_starts",
         sa.Column("start_id", sa.Integer(), primary_key=True, autoincrement=True),
