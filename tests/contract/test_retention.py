@@ -15,7 +15,7 @@ from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.resumes_service import ResumesService
 from ktrdr.api.services.retention_service import DAY_SECONDS, RetentionService
 from ktrdr.checkpointing.artifacts import write_generation
-from ktrdr.checkpointing.schemas import CheckpointType, Manifest
+from ktrdr.checkpointing.schemas import CheckpointType, Manifest, TrainingCheckpointState
 from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import CheckpointInUse, CheckpointNotFound, OperationNotFound
 from ktrdr.domain.operations import Event, NewOperation, OperationType, Status
@@ -49,7 +49,9 @@ async def stopped(
     written = write_generation(root, operation_id, FILES)
     async with database.transaction() as tx:
         kind = CheckpointType.FAILURE
-        await tx.checkpoints.save(operation_id, attempt, kind, {"epoch": 3}, written, FINGERPRINT)
+        await tx.checkpoints.save(
+            operation_id, attempt, kind, TrainingCheckpointState(3, 9).to_json(), written, FINGERPRINT
+        )
         assert await tx.operations.finish(operation_id, attempt, event)
     await age(database, operation_id, days)
     return written
