@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_an_empty_folder_that_was_written_to_meanwhile_stays(tmp_path: Path) -> 
     written = write_generation(tmp_path, "op_1", {"a": b"1"})
     assert remove(tmp_path, "op_1") == 0
     assert size_of(tmp_path, written.path) == 1
+
+
+def test_an_empty_folder_goes_without_its_owner_being_harmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when it goes at the moment at which a generation is begun in it."""
+    (tmp_path / "op_1").mkdir()
+    remove(tmp_path, "op_1")
+    assert not (tmp_path / "op_1").exists()
+    name = uuid.uuid4()
+
+    def named_while_a_cleanup_sweeps() -> uuid.UUID:
+        remove(tmp_path, "op_1")
+        return name
+
+    monkeypatch.setattr(uuid, "uuid4", named_while_a_cleanup_sweeps)
+    assert write_generation(tmp_path, "op_1", {"a": b"1"}).path == f"op_1/{name.hex}"
 
 
 @pytest.mark.parametrize("path", ["", "..", "../x", "op_1/..", "op_1/a/b", "/etc", "op_1/"])
