@@ -24,7 +24,7 @@ def preview(plan: Mapping[str, Any]) -> None:
         ("checkpoint", [] if shown is None else [_checkpoint(shown, plan["checkpoint_age_seconds"])]),
         ("reuses", [f"{one['part']}: {one['what']}" for one in plan["reused"]]),
         ("child", [f"{one['operation_id']} ({one['status']}): {one['what']}" for one in plan["children"]]),
-        ("redoes", plan["redone"]),
+        ("redoes", plan["redone"] or (["nothing"] if plan["can_resume"] else [])),
         ("forced over", _differences(plan["forced_over"] or {})),
     )
     stuck(plan["stuck"])

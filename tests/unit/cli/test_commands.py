@@ -165,6 +165,8 @@ def test_a_dry_run_shows_the_plan(whole: Answers, ktrdr: Ktrdr, words: str) -> N
 
 
 def test_a_dry_run_says_why_not_and_what_to_do_instead(whole: Answers, ktrdr: Ktrdr) -> None:
+    whole.give("POST /operations/research_1/resume", PLAN | {"redone": []})
+    assert "redoes      nothing" in ktrdr("operations", "resume", "research_1", "--dry-run")[1]
     difference = {"settings": {"checkpoint": "a" * 64, "now": "b" * 64}, "code": {"checkpoint": 1, "now": 2}}
     obstacle = {"code": "CHECKPOINT_INCOMPATIBLE", "message": "Restore them.", "details": {}}
     obstacle |= {"details": {"difference": difference}}
