@@ -185,6 +185,16 @@ async def test_one_damaged_row_spoils_no_list(database: Database, root: Path) ->
         await service.get("op_1")
 
 
+async def test_a_manifest_of_other_types_is_shown_without_its_files(database: Database, root: Path) -> None:
+    for wrong in ({"sha256": "0" * 64, "bytes": "7"}, {"sha256": 0, "bytes": 7}):
+        async with database.transaction() as tx:
+            path = (await whole_row(tx, "op_1"))["artifacts_path"]
+            await put(tx, artifacts={"path": path, "files": {"tensors.safetensors": wrong}})
+            assert (await is_refused(tx, root)).details["parts"] == ["artifacts"]
+        [view] = await CheckpointsService(database, root).list("op_1")
+        assert CheckpointData.full(view, with_state=False).artifacts == {}
+
+
 async def test_a_version_that_cannot_be_read_is_shown_and_not_called_corrupted(
     database: Database, root: Path
 ) -> None:
