@@ -16,6 +16,7 @@ from ktrdr.api.routes import (
     checkpoints,
     data,
     following,
+    forks,
     health,
     history,
     jobs,
@@ -38,6 +39,7 @@ def create_app(backend: Backend) -> ASGIApp:
     errors.install(app)
     for router in (
         agent.router(backend.agent),
+        forks.router(backend.forks),
         operations.router(backend.operations),
         following.router(backend.operations, backend.closing),
         history.router(backend.history),

@@ -18,6 +18,7 @@ from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.persistence.checkpoints import Checkpoints
 from ktrdr.persistence.engine import create_engines
 from ktrdr.persistence.events import Events
+from ktrdr.persistence.forks import Forks
 from ktrdr.persistence.instances import Instances
 from ktrdr.persistence.ledger import Ledger
 from ktrdr.persistence.migrations import HEAD, upgrade
@@ -42,6 +43,7 @@ class Transaction:
     sessions: Sessions
     ledger: Ledger
     instances: Instances
+    forks: Forks
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -55,6 +57,7 @@ class Transaction:
             Sessions(connection),
             Ledger(connection),
             Instances(connection),
+            Forks(connection),
         )
 
 
