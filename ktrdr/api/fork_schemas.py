@@ -11,14 +11,18 @@ from ktrdr.persistence.forks import RecordedFork
 
 STRICT: ConfigDict = {"extra": "forbid", "ser_json_inf_nan": "null"}
 ForkablePhase = Literal["DESIGNING", "TRAINING", "BACKTESTING", "ASSESSING"]
-CHANGED = {"strategy.training.epochs": 200, "seed": 8}
 
 
 class ForkRequest(BaseModel):
     """The phase that the new session begins with, and what it changes by dotted names: `seed`, `brief` and
     `strategy.<path>`, where null takes a value out."""
 
-    model_config = STRICT | {"json_schema_extra": {"examples": [{"from_phase": "TRAINING", "set": CHANGED}]}}
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"from_phase": "TRAINING", "set": {"strategy.training.epochs": 200}}]
+        },
+    )
     from_phase: ForkablePhase
     settings: dict[str, Any] = Field(default={}, alias="set", max_length=100)
 

@@ -120,8 +120,8 @@ class ForksService:
         now = fingerprint_of(self._catalog, session.dataset, session.strategy_config, {}).data
         if trained.get("data_sha256") not in (None, now):
             raise InvalidInput(
-                f"The data of '{session.training_operation_id}' is not what it was trained on: it was imported "
-                "anew. Fork the session from TRAINING.",
+                f"The data of '{session.training_operation_id}' is not what it was trained on: it was "
+                "imported anew. Fork the session from TRAINING.",
                 {"trained_on": trained["data_sha256"], "now": now},
             )
         verify_artifacts(self._artifacts, Manifest.from_json(trained["model"]))
@@ -133,7 +133,7 @@ class ForksService:
         own = self._catalog.dataset_of(parse_strategy(session.strategy_config)).key
         if own != session.dataset:
             raise InvalidInput(
-                f"strategy.training_data: the strategy would be judged on '{own}'; a fork stays on its session's "
-                f"data set, '{session.dataset}'. Start a session with that strategy instead.",
+                f"strategy.training_data: the strategy would be judged on '{own}'; a fork stays on its "
+                f"session's data set, '{session.dataset}'. Start a session with that strategy instead.",
                 {"found": own, "allowed": [session.dataset]},
             )
