@@ -102,8 +102,8 @@ def _passed_gates(
             again = Phase.TRAINING if gate.gate == "training" else Phase.BACKTESTING
             raise GateNotPassed(
                 f"Session {session.session_id} can't be forked from {phase}: its {gate.gate} does not pass "
-                f"the gate ({'; '.join(gate.reasons)}). Fork it from {again} with other settings, or set other "
-                "gates (KTRDR_GATE_...) and start the backend again.",
+                f"the gate ({'; '.join(gate.reasons)}). Fork it from {again} with other settings, or set "
+                "other gates (KTRDR_GATE_...) and start the backend again.",
                 {"gate": gate.to_json(), "forkable_from": [*FORKABLE[: FORKABLE.index(again) + 1]]},
             )
         gates.append(gate.to_json())

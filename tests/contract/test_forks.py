@@ -151,7 +151,7 @@ async def test_a_fork_is_a_session_in_its_first_phase_with_child_lineage_and_che
     child = await get(database, f"{session.operation_id}.backtesting")
     assert (child.status, child.parent_operation_id) == (Status.PENDING, session.operation_id)
     after = await rows(database)
-    assert {name: found[: len(before[name])] for name, found in after.items()} == before
+    assert [row for name, found in before.items() for row in found if row not in after[name]] == []
     added = {name: len(found) - len(before[name]) for name, found in after.items()}
     assert {name: count for name, count in added.items() if count} == {
         "operations": 2,
@@ -203,7 +203,7 @@ async def test_a_model_that_is_not_what_was_trained_is_named(database: Database,
     """Missing or changed, before anything is written; a fork that trains anew does not need it."""
     origin = await completed(database, artifacts)
     before = await rows(database)
-    (file,) = artifacts.glob("*/*/tensors")
+    file = artifacts / (origin.training_result or {})["model"]["path"] / "tensors"
     for damage in (b"weighTs", None):
         file.write_bytes(damage) if damage else file.unlink()
         with pytest.raises(CheckpointCorrupted) as refusal:
