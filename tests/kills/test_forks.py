@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.integration.backend import Backend
-from tests.integration.conftest import BackendFactory
+from tests.integration.conftest import BackendFactory, free_port
 from tests.integration.strategies import OPEN_GATES, SMALL
 
 RESTARTED = "Backend restarted - checkpoint available for resume"
@@ -81,45 +82,64 @@ def test_a_fork_whose_backend_is_killed_goes_on_with_the_model_of_its_origin(pat
     assert unrelated(after) == unrelated(origin)
 
 
-def test_a_cancelled_fork_stops_its_own_child_only(patient: Backend) -> None:
-    origin = whole(patient)
-    made = fork(patient, 1, "TRAINING", **{"strategy.training.epochs": 10_000})
-    patient.await_status(f"{made['operation_id']}.training", "RUNNING")
-    assert patient.client.post(f"/operations/{made['operation_id']}/cancel").status_code == 202
-    patient.await_status(made["operation_id"], "CANCELLED")
-    assert patient.operation(f"{made['operation_id']}.training")["status"] == "CANCELLED"
-    assert unrelated(patient.get("/agent/sessions/1")) == unrelated(origin)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """A backend whose session 1 is complete; each test forks that."""
+    one = Backend(tmp_path_factory.mktemp("finished"), free_port(), **OPEN_GATES)
+    try:
+        one.start()
+        whole(one)
+        yield one
+    finally:
+        one.close()
 
 
-@pytest.mark.parametrize(
-    ("phase", "settings", "equivalent"),
-    [
-        ("DESIGNING", {}, {}),
-        ("TRAINING", {}, {}),
-        ("BACKTESTING", {}, {}),
-        ("ASSESSING", {}, {}),
-        ("TRAINING", {"seed": 12}, {"seed": 12}),
-        (
-            "BACKTESTING",
-            {"strategy.decisions.confidence_threshold": 0.36},
-            {"strategy": {**QUICK, "decisions": {**QUICK["decisions"], "confidence_threshold": 0.36}}},
-        ),
-    ],
-)
-def test_a_fork_finds_what_a_session_that_begins_anew_finds(
-    sqlite_backend: BackendFactory, phase: str, settings: dict[str, Any], equivalent: dict[str, Any]
-) -> None:
-    """Its fingerprint is that of the session with these settings, bit for bit. That session runs in a home
-    of its own, where one before it has opened the holdout too: the level of an opening is part of it."""
+def test_a_cancelled_fork_stops_its_own_child_only(finished: Backend) -> None:
+    origin = finished.get("/agent/sessions/1")
+    made = fork(finished, 1, "TRAINING", **{"strategy.training.epochs": 10_000})
+    finished.await_status(f"{made['operation_id']}.training", "RUNNING")
+    assert finished.client.post(f"/operations/{made['operation_id']}/cancel").status_code == 202
+    finished.await_status(made["operation_id"], "CANCELLED")
+    assert finished.operation(f"{made['operation_id']}.training")["status"] == "CANCELLED"
+    assert unrelated(finished.get("/agent/sessions/1")) == unrelated(origin)
+
+
+@pytest.mark.parametrize("phase", ["DESIGNING", "TRAINING", "BACKTESTING", "ASSESSING"])
+def test_a_fork_that_changes_nothing_finds_the_same(finished: Backend, phase: str) -> None:
+    """Weights, trades, equity and the exam, to the last bit; only the level is that of its own opening."""
+    made = fork(finished, 1, phase)
+    found = completed(finished, made["operation_id"], made["session_id"])
+    assert found["forked_from"] == {"session_id": 1, "phase": phase, "changes": {}}
+    assert computed(found) == computed(finished.get("/agent/sessions/1"))
+
+
+def computed(session: dict[str, Any]) -> dict[str, Any]:
+    """What was computed: no places of files, and no level."""
+    exam = {name: session["holdout_result"]["exam"][name] for name in ("alpha_annual", "p_value", "vetoes")}
+    hashes = ("trades_sha256", "equity_sha256", "metrics")
+    return {
+        "weights": session["training_result"]["weights_sha256"],
+        "training": session["training_result"]["metrics"],
+        "validation": [session["backtest_result"][name] for name in hashes],
+        "holdout": [session["holdout_result"][name] for name in hashes],
+        "exam": exam,
+        "gates": session["gates"],
+    }
+
+
+def test_a_fork_has_the_fingerprint_of_a_session_that_begins_anew(sqlite_backend: BackendFactory) -> None:
+    """That one runs in a home of its own, where one before it has opened the holdout too: the level of an
+    opening is part of the fingerprint."""
     backend = sqlite_backend("forked", **OPEN_GATES)
     backend.start()
     whole(backend)
-    made = fork(backend, 1, phase, **settings)
+    made = fork(backend, 1, "BACKTESTING", **{"strategy.decisions.confidence_threshold": 0.36})
     forked = completed(backend, made["operation_id"], made["session_id"])
     backend.stop()
     anew = sqlite_backend("anew", **OPEN_GATES)
     anew.start()
     whole(anew)
-    expected = whole(anew, **equivalent)
+    decisions = {**QUICK["decisions"], "confidence_threshold": 0.36}
+    expected = whole(anew, strategy={**QUICK, "decisions": decisions})
     assert forked["assessment"]["opening"] == expected["assessment"]["opening"] == 2
     assert forked["result_fingerprint"] == expected["result_fingerprint"]
