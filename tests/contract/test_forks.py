@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy import select
 
 from ktrdr.agents.agent_service import AgentService, SessionView
 from ktrdr.agents.checkpoint_builder import restore
+from ktrdr.api import errors
+from ktrdr.api.routes import agent as agent_routes
+from ktrdr.api.routes import forks
 from ktrdr.api.services.forks_service import ForksService, Wanted
 from ktrdr.checkpointing.artifacts import write_generation
 from ktrdr.checkpointing.integrity import verify
@@ -23,8 +28,6 @@ from ktrdr.domain.errors import (
     CheckpointCorrupted,
     GateNotPassed,
     InvalidInput,
-    KtrdrError,
-    PhaseNotFinished,
     SessionActive,
     SessionNotFound,
 )
@@ -42,7 +45,10 @@ pytestmark = pytest.mark.anyio
 CONFIG = parse_strategy(SMALL).to_config()
 THRESHOLDS = GateThresholds(0.0, -10.0, 1.0, 0)
 TESTED = {"metrics": {"trades": 20, "sharpe": 0.5, "max_drawdown": 0.2}}
-PASSED = tuple({"gate": name, "passed": True, "reasons": []} for name in ("training", "backtest"))
+PASSED: tuple[dict[str, Any], ...] = tuple(
+    {"gate": name, "passed": True, "reasons": []} for name in ("training", "backtest")
+)
+SYMBOL = "strategy.training_data.symbols.symbol"
 REQUEST = {"trigger_reason": "manual", "seed": 7, "dataset": "nasdaq", "strategy": SMALL, "brief": "b"}
 
 
@@ -111,8 +117,8 @@ async def rows(database: Database) -> Mapping[str, list[Any]]:
         }
 
 
-async def viewed(database: Database, session_id: int) -> SessionView:
-    agent = AgentService(
+def agent(database: Database) -> AgentService:
+    return AgentService(
         database,
         instance="me",
         max_active=1,
@@ -120,7 +126,19 @@ async def viewed(database: Database, session_id: int) -> SessionView:
         catalog=Catalog(None),
         wake=lambda: None,
     )
-    return await agent.view(session_id)
+
+
+async def viewed(database: Database, session_id: int) -> SessionView:
+    return await agent(database).view(session_id)
+
+
+def over_http(database: Database, artifacts: Path) -> AsyncClient:
+    """The routes over the same services, in this process."""
+    app = FastAPI()
+    errors.install(app)
+    app.include_router(forks.router(service(database, artifacts)))
+    app.include_router(agent_routes.router(agent(database)))
+    return AsyncClient(transport=ASGITransport(app), base_url="http://here")
 
 
 async def test_a_fork_is_a_session_in_its_first_phase_with_child_lineage_and_checkpoint(
@@ -174,28 +192,11 @@ async def test_both_sides_of_a_fork_show_it(database: Database, artifacts: Path)
     assert [child.operation_id for child in view.children] == [f"{session.operation_id}.training"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "phase", "settings", "error"),
-    [
-        ({}, Phase.TRAINING, {"sed": 1}, InvalidInput),
-        ({}, Phase.TRAINING, {"strategy.training_data.symbols.symbol": "NOWHERE"}, InvalidInput),
-        ({}, Phase.BACKTESTING, {"seed": 8}, InvalidInput),
-        ({"backtest_result": None}, Phase.ASSESSING, {}, PhaseNotFinished),
-        ({"training_result": {"metrics": {}}}, Phase.BACKTESTING, {}, GateNotPassed),
-    ],
-)
-async def test_a_refusal_changes_nothing(
-    database: Database,
-    artifacts: Path,
-    fields: dict[str, Any],
-    phase: Phase,
-    settings: dict[str, Any],
-    error: type[KtrdrError],
-) -> None:
-    origin = await completed(database, artifacts, **fields)
+async def test_a_result_that_does_not_pass_its_gate_is_refused(database: Database, artifacts: Path) -> None:
+    origin = await completed(database, artifacts, training_result={"metrics": {}})
     before = await rows(database)
-    with pytest.raises(error):
-        await service(database, artifacts).fork(Wanted(origin.session_id, phase, settings))
+    with pytest.raises(GateNotPassed, match="balanced_accuracy is missing"):
+        await service(database, artifacts).fork(Wanted(origin.session_id, Phase.BACKTESTING, {}))
     assert await rows(database) == before
 
 
@@ -234,9 +235,9 @@ async def test_of_ten_forks_at_once_no_more_get_in_than_there_is_room_for(
 ) -> None:
     """The check and all that is written share one transaction."""
     origin = await completed(database, artifacts)
-    forks = service(database, artifacts, max_active=2)
+    several = service(database, artifacts, max_active=2)
     wanted = Wanted(origin.session_id, Phase.TRAINING, {})
-    answers = await asyncio.gather(*(forks.fork(wanted) for _ in range(10)), return_exceptions=True)
+    answers = await asyncio.gather(*(several.fork(wanted) for _ in range(10)), return_exceptions=True)
     refused = [one for one in answers if isinstance(one, BaseException)]
     assert [type(one) for one in refused] == [SessionActive] * 8
     found = await rows(database)
@@ -244,3 +245,56 @@ async def test_of_ten_forks_at_once_no_more_get_in_than_there_is_room_for(
         "agent_sessions": 3,
         "session_forks": 2,
     }
+
+
+async def test_over_http_a_fork_is_asked_for_and_shown(database: Database, artifacts: Path) -> None:
+    await completed(database, artifacts)
+    async with over_http(database, artifacts) as client:
+        body = {"from_phase": "TRAINING", "set": {"strategy.training.epochs": 60}}
+        answer = await client.post("/agent/sessions/1/fork", json=body)
+        assert answer.status_code == 202
+        made = answer.json()["data"]
+        lineage = {
+            "session_id": 1,
+            "phase": "TRAINING",
+            "changes": {"strategy.training.epochs": {"from": 120, "to": 60}},
+        }
+        number, named = made["session_id"], made["operation_id"]
+        assert made == {
+            "operation_id": named,
+            "session_id": number,
+            "phase": "TRAINING",
+            "forked_from": lineage,
+        }
+        for path in (f"/agent/status?session_id={number}", f"/agent/sessions/{number}"):
+            assert (await client.get(path)).json()["data"]["forked_from"] == lineage
+        sessions = (await client.get("/agent/sessions")).json()["data"]
+        assert [(one["session_id"], one["forks"]) for one in sessions] == [(number, []), (1, [number])]
+
+
+REFUSED: tuple[tuple[str, Any, int, str], ...] = (
+    ("9", {"from_phase": "TRAINING"}, 404, "SESSION_NOT_FOUND"),
+    ("x", {"from_phase": "TRAINING"}, 422, "VALIDATION_ERROR"),
+    (str(2**40), {"from_phase": "TRAINING"}, 422, "VALIDATION_ERROR"),
+    ("1", {}, 422, "VALIDATION_ERROR"),
+    ("1", {"from_phase": "COMPLETED"}, 422, "VALIDATION_ERROR"),
+    ("1", {"from_phase": "TRAINING", "settings": {}}, 422, "VALIDATION_ERROR"),
+    ("1", {"from_phase": "TRAINING", "set": ["seed"]}, 422, "VALIDATION_ERROR"),
+    ("1", {"from_phase": "TRAINING", "set": {"seed": 2**31}}, 422, "VALIDATION_ERROR"),
+    ("1", {"from_phase": "TRAINING", "set": {"sed": 1}}, 422, "VALIDATION_ERROR"),
+    ("1", {"from_phase": "TRAINING", "set": {SYMBOL: "NOWHERE"}}, 422, "VALIDATION_ERROR"),
+    ("1", {"from_phase": "BACKTESTING", "set": {"seed": 8}}, 422, "VALIDATION_ERROR"),
+    ("1", {"from_phase": "ASSESSING"}, 409, "PHASE_NOT_FINISHED"),
+)
+
+
+async def test_over_http_a_refusal_has_its_code_and_changes_nothing(
+    database: Database, artifacts: Path
+) -> None:
+    await completed(database, artifacts, backtest_result=None)
+    before = await rows(database)
+    async with over_http(database, artifacts) as client:
+        for session, body, status, code in REFUSED:
+            answer = await client.post(f"/agent/sessions/{session}/fork", json=body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), (session, body)
+    assert await rows(database) == before

@@ -20,7 +20,9 @@ OPEN = GateThresholds(0.0, -10.0, 1.0, 0)
 MODEL = {"path": "research_1.training.model/0", "files": {}}
 TRAINED = {"metrics": {"balanced_accuracy": 0.4}, "model": MODEL}
 TESTED = {"metrics": {"trades": 20, "sharpe": 0.5, "max_drawdown": 0.2}}
-PASSED = tuple({"gate": name, "passed": True, "reasons": []} for name in ("training", "backtest"))
+PASSED: tuple[dict[str, Any], ...] = tuple(
+    {"gate": name, "passed": True, "reasons": []} for name in ("training", "backtest")
+)
 WHOLE = AgentSession(
     session_id=3,
     operation_id="research_1",
@@ -127,6 +129,13 @@ def test_a_fork_from_backtesting_takes_the_model_over() -> None:
     assert plan.session.own_children == ("research_2.backtesting",)
     assert plan.session.gates == PASSED[:1]
     assert plan.session.backtest_result is None
+
+
+def test_a_fork_of_a_fork_names_the_training_that_was_run() -> None:
+    fork = replace(WHOLE, session_id=4, operation_id="research_9")
+    session = forked(Phase.ASSESSING, fork).session
+    assert session.training_operation_id == "research_1.training"
+    assert session.own_children == ()
 
 
 def test_a_fork_from_assessing_has_no_opening_of_the_holdout_yet() -> None:
