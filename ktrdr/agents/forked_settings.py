@@ -46,7 +46,7 @@ def changed(
     _refuse(_set_all(config, wanted))
     strategy = origin.strategy
     if any(name.startswith(STRATEGY) for name in wanted):
-        strategy = parse_strategy(config).to_config()
+        strategy = _validated(config)
     settings = Settings(wanted.get("seed", origin.seed), wanted.get("brief", origin.brief), strategy)
     changes = _difference(origin, settings)
     _refuse([fault(name, why) for name in changes if (why := _read_before(name, phase))])
@@ -123,6 +123,16 @@ def _set(config: Any, path: Sequence[str], value: Any) -> str | None:
 def _item(part: Any, word: str) -> Any:
     there = isinstance(part, list) and word.isdecimal() and int(word) < len(part)
     return part[int(word)] if there else None
+
+
+def _validated(config: Any) -> dict[str, Any]:
+    """By the one validator; its paths are named as the settings are."""
+    try:
+        return parse_strategy(config).to_config()
+    except InvalidInput as invalid:
+        errors: Any = invalid.details["errors"]
+        _refuse([{**one, "path": f"{STRATEGY}{one['path']}"} for one in errors])
+        raise
 
 
 def _difference(before: Settings, after: Settings) -> dict[str, dict[str, Any]]:

@@ -82,7 +82,7 @@ def session(data: Mapping[str, Any]) -> None:
         f"\n[bold]Session {data['session_id']}[/bold]  {coloured(data['phase'])}  seed {data['seed']}"
     )
     for line in lineage(data):
-        console.print(f"  {escape(line)}")
+        console.print(f"  {escape(line)}", soft_wrap=True)
     if data["strategy_config"]:
         config = data["strategy_config"]
         console.print(f"\n[bold]Strategy[/bold] {escape(config['name'])}")

@@ -165,7 +165,7 @@ def _begun(client: Any, started: Any, watch: bool, json: bool) -> None:
     if not json:
         console.print(f"Session {started['session_id']} started ({started['operation_id']}).")
         for line in lineage(started):
-            console.print(f"  {escape(line)}")
+            console.print(f"  {escape(line)}", soft_wrap=True)
     if watch:
         _watch(client, started["session_id"], json)
     else:

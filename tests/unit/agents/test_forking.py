@@ -211,8 +211,11 @@ def test_an_unknown_setting_is_refused_with_the_nearest(name: str, close: str) -
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"strategy.training.ephocs": 5}, "did you mean 'epochs'"),
-        ({"strategy.training.epochs": 0}, "training.epochs"),
+        (
+            {"strategy.training.ephocs": 5},
+            "strategy.training.ephocs: unknown key 'ephocs'; did you mean 'epochs'",
+        ),
+        ({"strategy.training.epochs": 0}, ": strategy.training.epochs: "),
         ({"strategy.training.epochs.more": 1}, "not a mapping"),
         ({"strategy.nn_inputs.9": {}}, "there is no '9' in a list of 2"),
         ({"strategy.training.momentum": None}, "there is no such setting"),
