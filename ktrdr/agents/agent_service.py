@@ -22,6 +22,7 @@ from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.operations import NewOperation, Operation, OperationType
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
 from ktrdr.domain.strategies import parse_strategy
+from ktrdr.persistence.forks import RecordedFork
 from ktrdr.persistence.unit_of_work import Database
 
 KNOWN_TRIALS = 200  # how many earlier trials a designer learns from
@@ -47,6 +48,8 @@ class SessionView:
     children: tuple[Operation, ...]
     queue_positions: Mapping[str, int]
     training_checkpoint_epoch: int | None
+    origin: RecordedFork | None = None
+    forks: tuple[int, ...] = ()  # the sessions that were forked from this one
 
 
 class AgentService:
@@ -134,8 +137,10 @@ class AgentService:
             children = await tx.operations.list(parent=session.operation_id)
             positions = await tx.queue.positions([child.operation_id for child in children])
             epoch = await training_epoch(tx, session)
+            origin, forks = await tx.forks.origin(session_id), await tx.forks.of(session_id)
         ordered = tuple(sorted(children, key=lambda child: child.created_at))
-        return SessionView(session, operation, ordered, positions, epoch)
+        forked = tuple(one.session_id for one in forks)
+        return SessionView(session, operation, ordered, positions, epoch, origin, forked)
 
     async def history(self, limit: int) -> list[SessionView]:
         """Sessions, newest first."""

@@ -173,7 +173,5 @@ async def _load_if_intact(bench: Workbench) -> AgentSession | None:
 
 
 async def _stop_children(session: AgentSession, bench: Workbench) -> None:
-    children = (session.training_operation_id, session.backtest_operation_id, session.holdout_operation_id)
-    for child_id in children:
-        if child_id is not None:
-            await bench.stop_child(child_id)
+    for child_id in session.own_children:
+        await bench.stop_child(child_id)

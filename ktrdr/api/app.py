@@ -16,6 +16,7 @@ from ktrdr.api.routes import (
     checkpoints,
     data,
     following,
+    forks,
     health,
     history,
     jobs,
@@ -39,6 +40,7 @@ def create_app(backend: Backend) -> ASGIApp:
     for router in (
         agent.router(backend.agent),
         operations.router(backend.operations, backend.resumes),
+        forks.router(backend.forks),
         following.router(backend.operations, backend.closing),
         history.router(backend.history),
         checkpoints.router(backend.checkpoints, backend.retention),

@@ -17,6 +17,7 @@ from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.backtests_service import BacktestsService
 from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.data_service import DataService
+from ktrdr.api.services.forks_service import ForksService
 from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.leaks_service import LeaksService
 from ktrdr.api.services.operations_service import OperationsService
@@ -63,6 +64,15 @@ class Backend:
             instance=settings.instance,
             max_active=settings.max_active_sessions,
             thresholds=settings.thresholds,
+            catalog=self.catalog,
+            wake=self.wake,
+        )
+        self.forks = ForksService(
+            self.database,
+            instance=settings.instance,
+            max_active=settings.max_active_sessions,
+            thresholds=settings.thresholds,
+            artifacts=settings.artifacts,
             catalog=self.catalog,
             wake=self.wake,
         )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ktrdr.agents.agent_service import SessionView
 from ktrdr.api.errors import as_error
+from ktrdr.api.fork_schemas import Lineage
 from ktrdr.api.services.checkpoints_service import CheckpointView
 from ktrdr.api.services.operations_service import OperationView
 from ktrdr.checkpointing.schemas import StoredCheckpoint
@@ -265,6 +266,8 @@ class StatusData(Wire):
     children: list[ChildData] = []
     training_checkpoint_epoch: int | None = None
     spend: dict[str, float] = {"usd": 0.0}
+    forked_from: Lineage | None = None
+    forks: list[int] = []
 
     @classmethod
     def of(cls, view: SessionView | None) -> StatusData:
@@ -281,6 +284,8 @@ class StatusData(Wire):
                 ChildData.of(child, view.queue_positions.get(child.operation_id)) for child in view.children
             ],
             training_checkpoint_epoch=view.training_checkpoint_epoch,
+            forked_from=Lineage.of(view.origin),
+            forks=list(view.forks),
         )
 
 
@@ -306,7 +311,7 @@ class SessionData(StatusData):
         session = view.session
         exam = next((c.result for c in view.children if c.operation_id == session.holdout_operation_id), None)
         return cls(
-            **StatusData.of(view).model_dump(),
+            **StatusData.of(view).model_dump(by_alias=True),
             trigger_reason=session.trigger_reason.value,
             seed=session.seed,
             dataset=session.dataset,

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ktrdr.cli.forks import lineage
+
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
@@ -79,6 +81,8 @@ def session(data: Mapping[str, Any]) -> None:
     console.print(
         f"\n[bold]Session {data['session_id']}[/bold]  {coloured(data['phase'])}  seed {data['seed']}"
     )
+    for line in lineage(data):
+        console.print(f"  {escape(line)}", soft_wrap=True)
     if data["strategy_config"]:
         config = data["strategy_config"]
         console.print(f"\n[bold]Strategy[/bold] {escape(config['name'])}")

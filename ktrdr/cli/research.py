@@ -28,7 +28,6 @@ def start(
 ) -> None:
     """Start a session."""
     from ktrdr.cli.client import Client
-    from ktrdr.cli.render import as_json, console
     from ktrdr.cli.strategies import strategy_of
 
     body: dict[str, Any] = {
@@ -40,16 +39,62 @@ def start(
     client = Client()
     if strategy is not None:
         body["strategy"] = strategy_of(client, strategy)
-    started = client.post("/agent/trigger", body)
-    if json and not watch:
-        as_json(started)
+    _begun(client, client.post("/agent/trigger", body), watch, json)
+
+
+@app.command()
+def fork(
+    session_id: Annotated[int, typer.Argument(metavar="SESSION", help="Session to fork; it stays as it is.")],
+    phase: Annotated[
+        str,
+        typer.Option("--from", help="Phase to begin with: DESIGNING, TRAINING, BACKTESTING or ASSESSING."),
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="seed, brief or strategy.<path>; again for each."),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    json: Json = False,
+) -> None:
+    """Start a session from the finished phases of another, with other settings from there on."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.forks import settings_of
+
+    client = Client()
+    body = {"from_phase": phase.upper(), "set": settings_of(changes or [])}
+    _begun(client, client.post(f"/agent/sessions/{session_id}/fork", body), watch, json)
+
+
+@app.command()
+def history(
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many.")] = 20, json: Json = False
+) -> None:
+    """Sessions, newest first, with their verdicts and where they come from."""
+    from rich.markup import escape
+
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.forks import lineage
+    from ktrdr.cli.render import as_json, coloured, table
+
+    found = Client().get("/agent/sessions", limit=limit)
+    if json:
+        as_json(found)
         return
-    if not json:
-        console.print(f"Session {started['session_id']} started ({started['operation_id']}).")
-    if watch:
-        _watch(client, started["session_id"], json)
-    else:
-        console.print(f"Follow it: ktrdr research watch {started['session_id']}")
+    table(
+        ("SESSION", "STATUS", "PHASE", "STRATEGY", "VERDICT", "LINEAGE"),
+        (
+            (
+                str(one["session_id"]),
+                coloured(one["status"]),
+                one["phase"],
+                escape((one["strategy_config"] or {}).get("name", "-")),
+                coloured((one["assessment"] or {}).get("verdict")),
+                escape("\n".join(lineage(one))),
+            )
+            for one in found
+        ),
+        empty="No session yet. Start one: ktrdr research start",
+    )
 
 
 @app.command()
@@ -109,6 +154,26 @@ def resume(
     client = Client()
     operation_id = _known(client, session_id)["operation_id"]
     previewed(client, operation_id, force, json) if dry_run else resumed(client, operation_id, force, json)
+
+
+def _begun(client: Any, started: Any, watch: bool, json: bool) -> None:
+    """Say what was started, or follow it."""
+    from rich.markup import escape
+
+    from ktrdr.cli.forks import lineage
+    from ktrdr.cli.render import as_json, console
+
+    if json and not watch:
+        as_json(started)
+        return
+    if not json:
+        console.print(f"Session {started['session_id']} started ({started['operation_id']}).")
+        for line in lineage(started):
+            console.print(f"  {escape(line)}", soft_wrap=True)
+    if watch:
+        _watch(client, started["session_id"], json)
+    else:
+        console.print(f"Follow it: ktrdr research watch {started['session_id']}")
 
 
 def _known(client: Any, session_id: int | None) -> Any:

@@ -17,6 +17,8 @@ KtrdrError
 │   ├── CheckpointIncompatible   CHECKPOINT_INCOMPATIBLE
 │   ├── CheckpointInUse          CHECKPOINT_IN_USE
 │   ├── DatasetExists            DATASET_EXISTS
+│   ├── PhaseNotFinished         PHASE_NOT_FINISHED
+│   ├── GateNotPassed            GATE_NOT_PASSED
 │   └── SessionActive            SESSION_ACTIVE
 ├── InvalidInput                 VALIDATION_ERROR
 │   ├── DatasetNotFound          DATASET_NOT_FOUND
@@ -173,6 +175,18 @@ class SessionActive(Conflict):
 
 class DatasetExists(Conflict):
     code = "DATASET_EXISTS"
+
+
+class PhaseNotFinished(Conflict):
+    """A session is forked from a phase that it has not come to."""
+
+    code = "PHASE_NOT_FINISHED"
+
+
+class GateNotPassed(Conflict):
+    """What a fork would begin with does not pass the gate before it."""
+
+    code = "GATE_NOT_PASSED"
 
 
 class InvalidInput(KtrdrError):

@@ -128,3 +128,9 @@ class AgentSession:
     gates: tuple[Mapping[str, Any], ...] = ()
     assessment: Mapping[str, Any] | None = None
     result_fingerprint: str | None = None
+
+    @property
+    def own_children(self) -> tuple[str, ...]:
+        """Ids of the children that this session began; a fork also names one that belongs to another."""
+        named = (self.training_operation_id, self.backtest_operation_id, self.holdout_operation_id)
+        return tuple(one for one in named if one is not None and one.startswith(f"{self.operation_id}."))

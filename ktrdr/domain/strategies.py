@@ -51,10 +51,24 @@ __all__ = [
     "Training",
     "WalkForward",
     "invalid_strategy",
+    "is_learnt",
+    "learnt_sha256",
     "parse_strategy",
     "split_reference",
     "strategy_sha256",
 ]
+
+
+# What no training reads: how calls become positions, and what a strategy is called.
+NOT_LEARNT = (
+    "name",
+    "description",
+    "decisions.confidence_threshold",
+    "decisions.cost_model",
+    "decisions.position_awareness",
+    "decisions.filters",
+    "decisions.risk",
+)
 
 
 def parse_strategy(config: Mapping[str, Any]) -> Strategy:
@@ -72,6 +86,20 @@ def parse_strategy(config: Mapping[str, Any]) -> Strategy:
 def strategy_sha256(strategy: Strategy) -> str:
     """Names a strategy by what it says."""
     return sha256_of(strategy.to_config())
+
+
+def is_learnt(path: str) -> bool:
+    """Whether a model depends on what a strategy says at a dotted path."""
+    return not any(path == one or path.startswith(f"{one}.") for one in NOT_LEARNT)
+
+
+def learnt_sha256(strategy: Strategy) -> str:
+    """Names what a model is trained by: two strategies that share it share their models."""
+    config = strategy.to_config()
+    decisions = {name: one for name, one in config["decisions"].items() if is_learnt(f"decisions.{name}")}
+    return sha256_of(
+        {**{name: one for name, one in config.items() if is_learnt(name)}, "decisions": decisions}
+    )
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:

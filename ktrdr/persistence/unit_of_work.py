@@ -18,6 +18,7 @@ from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.persistence.checkpoints import Checkpoints
 from ktrdr.persistence.engine import create_engines
 from ktrdr.persistence.events import Events
+from ktrdr.persistence.forks import Forks
 from ktrdr.persistence.instances import Instances
 from ktrdr.persistence.ledger import Ledger
 from ktrdr.persistence.migrations import HEAD, upgrade
@@ -47,6 +48,7 @@ class Transaction:
     instances: Instances
     retention: Retention
     resumes: Resumes
+    forks: Forks
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -62,6 +64,7 @@ class Transaction:
             Instances(connection),
             Retention(connection),
             Resumes(connection),
+            Forks(connection),
         )
 
     async def now(self) -> float:

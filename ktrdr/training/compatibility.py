@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ktrdr.domain.errors import StepFailed
-from ktrdr.domain.strategies import Strategy, strategy_sha256
+from ktrdr.domain.strategies import Strategy, learnt_sha256, strategy_sha256
 
 
 def check_model(manifest: Mapping[str, Any], strategy: Strategy) -> None:
     """Raises StepFailed (MODEL_MISMATCH) naming the features that differ: missing, surplus, out of order.
 
     `manifest` is what was stored with the model. A strategy with the same features that differs
-    elsewhere (a membership's points, say) is refused too: its features have other values.
+    elsewhere in what is learnt (a membership's points, say) is refused too: its features have other
+    values. One that differs in how it trades is another strategy over the same model.
     """
     differing = _differing(manifest["features"], strategy.features())
-    if not differing and strategy_sha256(strategy) != manifest["strategy_sha256"]:
+    same = strategy_sha256(strategy) == manifest["strategy_sha256"]
+    if not differing and not same and learnt_sha256(strategy) != manifest.get("learnt_sha256"):
         differing = ["its features have the same names, and something else in it was changed"]
     if differing:
         raise StepFailed(

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ktrdr.domain.strategies import strategy_sha256
+from ktrdr.domain.strategies import learnt_sha256, strategy_sha256
 from ktrdr.training.evaluation import evaluate
 from ktrdr.training.fitting import EpochScore, FitInHand, Stopped
 from ktrdr.training.history import History
@@ -154,6 +154,7 @@ def _manifest(problem: Problem, networks: Mapping[str, torch.Tensor]) -> dict[st
     """What a backtest must know of the networks, and what they learnt of the fuzzy sets."""
     return {
         "strategy_sha256": strategy_sha256(problem.strategy),
+        "learnt_sha256": learnt_sha256(problem.strategy),
         "features": list(problem.features),
         "symbols": [one.symbol for one in problem.series],
         "dtype": "float32",

@@ -166,7 +166,7 @@ async def test_a_refusal_leaves_no_row_and_force_says_over_what(database: Databa
     operation_id = await interrupted(database)
     before = await get(database, operation_id)
     service = resumes(database, tmp_path, gates=OTHER_GATES)
-    with pytest.raises(Conflict, match="settings.min_trades: 0 -> 7"):
+    with pytest.raises(Conflict, match=r"settings\.min_trades: 0 -> 7"):
         await service.resume(operation_id, force=False)
     assert await get(database, operation_id) == before
     assert await rows(database, operation_id) == []

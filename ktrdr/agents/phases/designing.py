@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ktrdr.agents.designers.child import design
 from ktrdr.agents.designers.proposals import DesignRequest, Trial
+from ktrdr.agents.phases.training import training_of
 from ktrdr.agents.workbench import Step, Workbench
 from ktrdr.domain.fingerprints import derive_seed
-from ktrdr.domain.operations import NewOperation, OperationType, training_id
 from ktrdr.domain.sessions import AgentSession, Phase
 from ktrdr.domain.strategies import parse_strategy
 
@@ -25,24 +25,11 @@ async def run(session: AgentSession, bench: Workbench) -> Step:
     else:
         config, notes = await _designed(session, bench)
     strategy = parse_strategy(config)
-    child = NewOperation(
-        operation_id=training_id(session.operation_id),
-        operation_type=OperationType.TRAINING,
-        request={
-            "dataset": session.dataset,
-            "strategy_config": strategy.to_config(),
-            "seed": derive_seed(session.seed, "training"),
-        },
-        parent_operation_id=session.operation_id,
+    designed = replace(
+        session, phase=Phase.TRAINING, strategy_config=strategy.to_config(), research_notes=notes
     )
-    after = replace(
-        session,
-        phase=Phase.TRAINING,
-        strategy_config=strategy.to_config(),
-        research_notes=notes,
-        training_operation_id=child.operation_id,
-    )
-    return Step(after, (child,))
+    child = training_of(designed)
+    return Step(replace(designed, training_operation_id=child.operation_id), (child,))
 
 
 async def _designed(session: AgentSession, bench: Workbench) -> tuple[dict[str, object], str]:

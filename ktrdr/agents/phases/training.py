@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ktrdr.agents.workbench import Step, Workbench
+from ktrdr.domain.fingerprints import derive_seed
 from ktrdr.domain.market import Segment
 from ktrdr.domain.operations import NewOperation, OperationType, backtest_id, training_id
 from ktrdr.domain.sessions import AgentSession, Phase, training_gate
@@ -20,6 +21,20 @@ async def run(session: AgentSession, bench: Workbench) -> Step:
         return Step(replace(after, phase=Phase.ASSESSING))
     child = backtest_of(after, Segment.VALIDATION, backtest_id(session.operation_id))
     return Step(replace(after, phase=Phase.BACKTESTING, backtest_operation_id=child.operation_id), (child,))
+
+
+def training_of(session: AgentSession) -> NewOperation:
+    """The training of a session's strategy."""
+    return NewOperation(
+        operation_id=training_id(session.operation_id),
+        operation_type=OperationType.TRAINING,
+        request={
+            "dataset": session.dataset,
+            "strategy_config": session.strategy_config,
+            "seed": derive_seed(session.seed, "training"),
+        },
+        parent_operation_id=session.operation_id,
+    )
 
 
 def backtest_of(session: AgentSession, segment: Segment, operation_id: str) -> NewOperation:
