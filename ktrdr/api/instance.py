@@ -6,7 +6,7 @@ import asyncio
 
 from ktrdr.domain.errors import DatabaseUnavailable, RefusedToStart
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.executors.local import is_alive, process_reference
+from ktrdr.processes import is_alive, process_reference
 
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 3.0
