@@ -50,10 +50,14 @@ class Backend:
         )
         self.leases = LeaseJudge(self.database)
         self.catalog = Catalog(settings.data)
-        self.supervisor = SessionSupervisor(
-            self.database, settings.instance, settings.thresholds, self.catalog
-        )
         self.lock = InstanceLock(self.database, settings.instance)
+        self.supervisor = SessionSupervisor(
+            self.database,
+            settings.instance,
+            settings.thresholds,
+            self.catalog,
+            holder=self.lock.holder,
+        )
         self.reconciliation = StartupReconciliation(self.database, settings.instance)
         self.agent = AgentService(
             self.database,
@@ -90,6 +94,7 @@ class Backend:
         await self.database.wait_until_ready(self.settings.database_wait_seconds)
         await self.database.migrate()
         await self.lock.acquire()
+        await self.lock.let_others_renew()
         await self.reconciliation.reconcile()
         await self.dispatcher.reap()
         self.data.sweep()

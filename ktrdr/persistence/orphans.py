@@ -70,6 +70,19 @@ class Orphans:
         found = messages.count(orphan_message(BACKEND_RESTARTED, has_checkpoint=True))
         return Orphaned(found, len(messages) - found)
 
+    async def abandoned(self, instance: str) -> bool:
+        """Whether another instance that has sessions to fail has not renewed its lease for that long."""
+        query = select(operations.c.operation_id).where(
+            _columns.is_backend_local,
+            _columns.status.in_([Status.PENDING.value, Status.RUNNING.value]),
+            _columns.owner != instance,
+            exists().where(
+                instances.c.instance == _columns.owner,
+                instances.c.lease_expires_at <= db_now() - ABANDONED_SECONDS,
+            ),
+        )
+        return await self._connection.scalar(query.limit(1)) is not None
+
     async def signs_of_life(self) -> builtins.list[Sign]:
         """The last one of every worker that runs."""
         query = select(_columns.operation_id, _columns.attempt, _columns.heartbeat_at).where(

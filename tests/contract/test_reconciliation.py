@@ -146,12 +146,21 @@ async def test_a_worker_is_failed_at_its_last_sign_of_life(database: Database) -
 
 
 async def test_a_name_belongs_to_one_holder(database: Database) -> None:
+    """It is taken from another only as that one was seen, and not when it has renewed since."""
     async with database.transaction() as tx:
         assert await tx.instances.acquire("me", "first", 15.0) is None
-        assert await tx.instances.acquire("me", "second", 15.0) == "first"
+        seen = await tx.instances.acquire("me", "second", 15.0)
+        assert seen is not None
+        assert seen.holder == "first"
+        assert 14.0 < seen.seconds_left <= 15.0
+    async with database.transaction() as tx:
         assert await tx.instances.acquire("me", "first", 15.0) is None
-        assert not await tx.instances.renew("me", "second", 15.0)
+    async with database.transaction() as tx:
+        renewed = await tx.instances.acquire("me", "second", 15.0, over=seen)
+        assert renewed is not None
+        assert renewed != seen
         await tx.instances.release("me", "second")
-        assert await tx.instances.renew("me", "first", -1.0)
-        assert await tx.instances.acquire("me", "second", 15.0) is None
-        assert not await tx.instances.renew("me", "first", 15.0)
+        assert await tx.instances.acquire("me", "second", 15.0) == renewed
+        assert await tx.instances.acquire("me", "second", 15.0, over=renewed) is None
+        assert not await tx.instances.holds("me", "first")
+        assert await tx.instances.holds("me", "second")
