@@ -67,7 +67,7 @@ def show(operation_id: OperationId, json: Json = False) -> None:
     from rich.markup import escape
 
     from ktrdr.cli.client import Client
-    from ktrdr.cli.render import as_json, console, pairs, printable
+    from ktrdr.cli.render import as_json, console, pairs, printable, warning_of
     from ktrdr.cli.results import results
 
     one = Client().get(f"/operations/{operation_id}")
@@ -81,6 +81,9 @@ def show(operation_id: OperationId, json: Json = False) -> None:
         shown["error_code"] = f"{one['error_code']} (exit status {details['exit_status']})"
     message = one["progress"]["message"] or _progress(one)
     pairs({**shown, "progress": message, "checkpoint": _checkpoint(one["checkpoint"])})
+    warning = warning_of(one["progress"])
+    if warning is not None:
+        console.print(f"\n[yellow]warning[/yellow] {escape(warning)}", soft_wrap=True)
     if details.get("log"):
         console.print(f"\nThe end of its log (all of it: ktrdr operations log {escape(operation_id)})")
         console.print(escape(printable(details["log"].rstrip())), soft_wrap=True)

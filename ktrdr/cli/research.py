@@ -55,8 +55,10 @@ def start(
 @app.command()
 def status(session_id: Session = None, json: Json = False) -> None:
     """Show where a session is and what it found."""
+    from rich.markup import escape
+
     from ktrdr.cli.client import Client
-    from ktrdr.cli.render import as_json, coloured, console, session
+    from ktrdr.cli.render import as_json, coloured, console, session, warning_of
 
     client = Client()
     found = client.get("/agent/status", session_id=session_id)
@@ -69,6 +71,9 @@ def status(session_id: Session = None, json: Json = False) -> None:
         return
     session(whole)
     console.print(f"\n  operation {found['operation_id']}  {coloured(found['status'])}")
+    warning = warning_of(found["progress"])
+    if warning is not None:
+        console.print(f"  [yellow]warning[/yellow] {escape(warning)}", soft_wrap=True)
     if found["status"] in ("FAILED", "CANCELLED"):
         _stopped(found)
 
