@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import WORKER_LEASE_SECONDS
 from ktrdr.persistence.orphans import Sign
 from ktrdr.persistence.unit_of_work import Database
+from ktrdr.workers.ages import Ages
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class LeaseJudge:
         self._database = database
         self._clock = clock
         self._last_look: float | None = None
-        self._since: dict[Sign, float] = {}  # when each sign of life was first seen
+        self._silence: Ages[Sign] = Ages(clock)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -53,25 +54,23 @@ class LeaseJudge:
 
     async def judge(self) -> list[str]:
         """Once; returns the operations that were failed."""
-        now = self._clock()
-        if self._last_look is None or now - self._last_look > WORKER_LEASE_SECONDS / 2:
-            self._since = {}
+        if self._last_look is None or self._clock() - self._last_look > WORKER_LEASE_SECONDS / 2:
+            self._silence.forget()
         try:
             async with self._database.read() as tx:
                 signs = await tx.orphans.signs_of_life()
-            self._since = {sign: self._since.get(sign, now) for sign in signs}
-            failed = await self._fail_silent(now)
+            failed = await self._fail_silent(self._silence.of(signs))
         except DatabaseUnavailable:
-            self._since = {}
+            self._silence.forget()
             raise
         self._last_look = self._clock()
         return failed
 
-    async def _fail_silent(self, now: float) -> list[str]:
-        suspects = [sign for sign, since in self._since.items() if now - since >= SUSPECT_SECONDS]
+    async def _fail_silent(self, silent_for: Mapping[Sign, float]) -> list[str]:
+        suspects = [sign for sign, seconds in silent_for.items() if seconds >= SUSPECT_SECONDS]
         if not suspects:
             return []
-        lost = [sign for sign in suspects if now - self._since[sign] >= WORKER_LEASE_SECONDS]
+        lost = [sign for sign in suspects if silent_for[sign] >= WORKER_LEASE_SECONDS]
         async with self._database.transaction() as tx:
             await tx.orphans.touch(suspects[0])
             return [sign.operation_id for sign in lost if await tx.orphans.fail_silent(sign)]

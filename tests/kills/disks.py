@@ -1,4 +1,4 @@
-"""Disks that take nothing: a real one of a megabyte, and a limit on a worker that needs no rights."""
+"""Disks that take nothing: a real one of some megabytes, and a limit on a worker that needs no rights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-MEGABYTES = 1
+MEGABYTES = 32
 
 
 class SmallDisk:

@@ -18,7 +18,7 @@ from tests.integration.strategies import OPEN_GATES
 from tests.integration.trainings import await_completed, epoch_of, lasting, stored_checkpoint, worker_of
 from tests.kills.disks import SmallDisk, limit_files
 
-STRATEGY = lasting(600)
+STRATEGY = lasting(900)
 SAID = {"full": "No space left on device", "read-only": "Read-only file system", "limited": "File too large"}
 
 
