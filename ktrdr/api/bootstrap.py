@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from tempfile import TemporaryFile
 
 from fastapi import FastAPI
 
@@ -23,6 +24,7 @@ from ktrdr.api.services.reports_service import ReportsService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
 from ktrdr.data.catalog import Catalog
+from ktrdr.domain.errors import RefusedToStart
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
@@ -140,9 +142,17 @@ def executor_of(settings: Settings) -> OperationExecutor:
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the home, closed to other users of the machine."""
+    """Create the home, closed to other users of the machine. Raises RefusedToStart when it takes no file."""
     os.umask(0o077)
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryFile(dir=settings.home):
+            return
+    except OSError as error:
+        raise RefusedToStart(
+            f"The home {settings.home} can't be written to ({error.strerror}). "
+            "Make it writable, or name another with KTRDR_HOME."
+        ) from error
 
 
 def _report(task: asyncio.Task[None]) -> None:
