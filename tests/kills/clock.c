@@ -1,4 +1,4 @@
-/* A clock that a test can set: the seconds in the file KTRDR_TEST_CLOCK are added to the time of day,
+/* A clock that a test can set: the seconds in the file KTRDR_TEST_SETTING are added to the time of day,
    and to the time of the boot in /proc/stat, as the kernel does. Every other clock is left alone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +15,7 @@
 
 static long ahead(void) {
     char text[32] = "";
-    const char *path = getenv("KTRDR_TEST_CLOCK");
+    const char *path = getenv("KTRDR_TEST_SETTING");
     int file = path ? syscall(SYS_openat, AT_FDCWD, path, O_RDONLY) : -1;
     if (file < 0) return 0;
     long count = syscall(SYS_read, file, text, sizeof text - 1);

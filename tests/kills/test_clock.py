@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +25,7 @@ from tests.integration.trainings import (
     lasting,
     worker_of,
 )
-from tests.kills.clock import Clock
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the clock is set by Linux' LD_PRELOAD")
+from tests.kills.preload import Preloaded
 
 HOUR = 3600
 JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
@@ -37,14 +34,13 @@ DETECTED_SECONDS = 35.0
 
 
 @pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    directory = tmp_path / "clock"
-    directory.mkdir()
-    return Clock(directory)
+def clock(tmp_path: Path) -> Preloaded:
+    """Set by seconds."""
+    return Preloaded(tmp_path / "clock", "clock.c")
 
 
 @pytest.fixture
-def backend(sqlite_backend: BackendFactory, clock: Clock) -> Backend:
+def backend(sqlite_backend: BackendFactory, clock: Preloaded) -> Backend:
     one = sqlite_backend(PYTHONPATH=clock.python_path, **OPEN_GATES)
     one.start()
     return one
@@ -76,7 +72,7 @@ def pass_by(seconds: float) -> None:
     ],
     ids=["Python", "SQLite", "boot"],
 )
-def test_the_clock_is_really_set(clock: Clock, look: str, now: Callable[[], float]) -> None:
+def test_the_clock_is_really_set(clock: Preloaded, look: str, now: Callable[[], float]) -> None:
     """Otherwise what follows shows nothing."""
     assert abs(clock.read(look) - now()) < 30.0
     for jump in (HOUR, -HOUR):
@@ -87,7 +83,7 @@ def test_the_clock_is_really_set(clock: Clock, look: str, now: Callable[[], floa
 @pytest.mark.timeout(300)
 @JUMPS
 def test_a_session_outlives_a_clock_that_is_set(
-    backend: Backend, clock: Clock, whole: str, jump: int, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, clock: Preloaded, whole: str, jump: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No healthy worker is called dead, although it can't renew for a while right after the jump; nor by
     the next backend, which finds every start time moved. The session resumes and finds the same."""
@@ -120,7 +116,7 @@ def test_a_session_outlives_a_clock_that_is_set(
 
 @JUMPS
 def test_a_dead_worker_is_found_in_time_although_the_clock_was_set(
-    backend: Backend, clock: Clock, jump: int
+    backend: Backend, clock: Preloaded, jump: int
 ) -> None:
     """Only its lease can tell, and that has an hour to run once the clock went back."""
     training = begun(backend, ENDLESS)
@@ -132,7 +128,7 @@ def test_a_dead_worker_is_found_in_time_although_the_clock_was_set(
 
 @JUMPS
 def test_a_cancel_has_its_grace_although_the_clock_was_set(
-    sqlite_backend: BackendFactory, clock: Clock, jump: int
+    sqlite_backend: BackendFactory, clock: Preloaded, jump: int
 ) -> None:
     """Neither killed at once while it saves, nor left for an hour when it will not stop."""
     grace = 6.0
