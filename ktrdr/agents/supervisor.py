@@ -23,10 +23,18 @@ class SessionSupervisor:
     """Owns the session tasks of one backend; `wake` after a trigger or a resume."""
 
     def __init__(
-        self, database: Database, instance: str, thresholds: GateThresholds, catalog: Catalog
+        self,
+        database: Database,
+        instance: str,
+        thresholds: GateThresholds,
+        catalog: Catalog,
+        *,
+        holder: str,
     ) -> None:
+        """`holder` is who this backend is: it claims as long as the instance's name is its own."""
         self._database = database
         self._instance = instance
+        self._holder = holder
         self._thresholds = thresholds
         self._catalog = catalog
         self._woken = asyncio.Event()
@@ -68,6 +76,8 @@ class SessionSupervisor:
             if operation.owner != self._instance:
                 continue
             async with self._database.transaction() as tx:
+                if not await tx.instances.holds(self._instance, self._holder):
+                    return  # stopped for long, it has a successor: what that one resumed is not ours
                 claimed = await tx.operations.claim(operation.operation_id, self._instance, None, None)
             if claimed is not None:
                 self._start(claimed)

@@ -28,14 +28,24 @@ GRACE_SECONDS = 5
 class Server(uvicorn.Server):
     """Ends what would never end by itself, a followed operation, before it waits for its connections."""
 
-    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+    def __init__(
+        self, config: uvicorn.Config, closing: asyncio.Event, has_to_end: Callable[[], bool]
+    ) -> None:
         super().__init__(config)
         self._closing = closing
+        self._has_to_end = has_to_end
         self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._loop.call_soon_threadsafe(self._closing.set)
         super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; True ends the server as a signal does."""
+        if self._has_to_end():
+            self._closing.set()
+            return True
+        return await super().on_tick(counter)
 
 
 def main() -> int:
@@ -48,7 +58,7 @@ def main() -> int:
         check_exposure(settings)
         prepare_home(settings)
         with listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(settings, listener))
+            return runner.run(serve(settings, listener))
     except ValidationError as invalid:
         names = ", ".join(
             f"KTRDR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in invalid.errors()
@@ -58,7 +68,6 @@ def main() -> int:
     except KtrdrError as refused:
         print(f"ktrdr refuses to start: {refused.message}", file=sys.stderr)
         return 2
-    return 0
 
 
 def check_exposure(settings: Settings) -> None:
@@ -87,7 +96,8 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-async def serve(settings: Settings, listener: socket.socket) -> None:
+async def serve(settings: Settings, listener: socket.socket) -> int:
+    """Returns the exit status: 0, or 1 when another backend has taken this one's name."""
     backend = Backend(settings)
     await backend.open()
     config = uvicorn.Config(
@@ -100,7 +110,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     )
     host, port = listener.getsockname()[:2]
     log.info("ktrdr serves http://%s:%s (home %s)", host, port, settings.home)
-    await Server(config, backend.closing).serve([listener])
+    await Server(config, backend.closing, lambda: backend.lock.lost).serve([listener])
+    return 1 if backend.lock.lost else 0
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from tempfile import TemporaryFile
 
 from fastapi import FastAPI
 
@@ -27,6 +28,7 @@ from ktrdr.api.services.retention_service import RetentionService
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
 from ktrdr.data.catalog import Catalog
+from ktrdr.domain.errors import RefusedToStart
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
@@ -54,10 +56,14 @@ class Backend:
         )
         self.leases = LeaseJudge(self.database)
         self.catalog = Catalog(settings.data)
-        self.supervisor = SessionSupervisor(
-            self.database, settings.instance, settings.thresholds, self.catalog
-        )
         self.lock = InstanceLock(self.database, settings.instance)
+        self.supervisor = SessionSupervisor(
+            self.database,
+            settings.instance,
+            settings.thresholds,
+            self.catalog,
+            holder=self.lock.holder,
+        )
         self.reconciliation = StartupReconciliation(self.database, settings.instance)
         self.agent = AgentService(
             self.database,
@@ -110,6 +116,7 @@ class Backend:
         await self.database.wait_until_ready(self.settings.database_wait_seconds)
         await self.database.migrate()
         await self.lock.acquire()
+        await self.lock.let_others_renew()
         await self.reconciliation.reconcile()
         await self.dispatcher.reap()
         self.data.sweep()
@@ -159,9 +166,17 @@ def executor_of(settings: Settings) -> OperationExecutor:
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the home, closed to other users of the machine."""
+    """Create the home, closed to other users of the machine. Raises RefusedToStart when it takes no file."""
     os.umask(0o077)
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryFile(dir=settings.home):
+            return
+    except OSError as error:
+        raise RefusedToStart(
+            f"The home {settings.home} can't be written to ({error.strerror}). "
+            "Make it writable, or name another with KTRDR_HOME."
+        ) from error
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -20,6 +20,7 @@ from rich.markup import escape
 from ktrdr.cli.client import ApiError, Client
 from ktrdr.cli.render import coloured, console, session
 from ktrdr.cli.watch import follow
+from ktrdr.processes import is_alive
 
 RESTARTED = "Backend restarted - checkpoint available for resume"
 START_SECONDS = 30.0
@@ -95,19 +96,14 @@ def workers_of(home: Path) -> Iterator[psutil.Process]:
 
 
 def worker_pid(operation: Status) -> int:
-    """The process of a worker's operation, from its reference `local:host:pid:start time`."""
+    """The process of a worker's operation, from its reference `local:host:pid:start`."""
     _expect(bool(operation["executor_ref"]), f"{operation['operation_id']} has no worker yet")
     return int(operation["executor_ref"].split(":")[2])
 
 
 def alive(executor_ref: str) -> bool:
     """True when this very worker runs: a process id alone may be somebody else's by now."""
-    _, _, pid, started = executor_ref.split(":")
-    try:
-        process = psutil.Process(int(pid))
-        return abs(process.create_time() - float(started)) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return is_alive(executor_ref) is True
 
 
 def run_demo(*, keep: bool, seed: int, prove: bool) -> int:

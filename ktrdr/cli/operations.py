@@ -73,7 +73,7 @@ def show(operation_id: OperationId, json: Json = False) -> None:
 
     from ktrdr.cli import resumes
     from ktrdr.cli.client import Client
-    from ktrdr.cli.render import as_json, console, pairs, printable
+    from ktrdr.cli.render import as_json, console, pairs, printable, warning_of
     from ktrdr.cli.results import results
 
     client = Client()
@@ -91,6 +91,9 @@ def show(operation_id: OperationId, json: Json = False) -> None:
     if one.get("resumes"):
         shown["resumes"] = resumes.counted(client.get(f"/operations/{operation_id}/resumes"))
     pairs(shown)
+    warning = warning_of(one["progress"])
+    if warning is not None:
+        console.print(f"\n[yellow]warning[/yellow] {escape(warning)}", soft_wrap=True)
     resumes.stuck(one.get("stuck"))
     if details.get("log"):
         console.print(f"\nThe end of its log (all of it: ktrdr operations log {escape(operation_id)})")

@@ -71,6 +71,12 @@ def pairs(values: Mapping[str, Any]) -> None:
         console.print(f"  {name:<{width}}  {shown}", soft_wrap=True)  # a path is to be copied whole
 
 
+def warning_of(progress: Mapping[str, Any] | None) -> str | None:
+    """What is wrong with a run that goes on, such as a disk that takes no checkpoint."""
+    found = ((progress or {}).get("detail") or {}).get("warning")
+    return None if found is None else printable(str(found))
+
+
 def number(value: Any, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else "-"
 

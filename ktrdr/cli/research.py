@@ -100,8 +100,10 @@ def history(
 @app.command()
 def status(session_id: Session = None, json: Json = False) -> None:
     """Show where a session is and what it found."""
+    from rich.markup import escape
+
     from ktrdr.cli.client import Client
-    from ktrdr.cli.render import as_json, coloured, console, session
+    from ktrdr.cli.render import as_json, coloured, console, session, warning_of
     from ktrdr.cli.resumes import stuck
 
     client = Client()
@@ -115,6 +117,9 @@ def status(session_id: Session = None, json: Json = False) -> None:
         return
     session(whole)
     console.print(f"\n  operation {found['operation_id']}  {coloured(found['status'])}")
+    warning = warning_of(found["progress"])
+    if warning is not None:
+        console.print(f"  [yellow]warning[/yellow] {escape(warning)}", soft_wrap=True)
     if found["status"] in ("FAILED", "CANCELLED"):
         _stopped(found)
         stuck(client.get(f"/operations/{found['operation_id']}").get("stuck"))

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from ktrdr.cli.client import Client
-from ktrdr.cli.render import console, number
+from ktrdr.cli.render import console, number, warning_of
 
 POLL_SECONDS = 0.4
 LINE_SECONDS = 3.0  # between lines where no bar can move: a pipe, a log
@@ -39,13 +39,17 @@ def follow(
     live = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not live) as bar:
         task = bar.add_task("", total=100.0, phase="")
-        phase, said, line = "", time.monotonic(), ""
+        phase, said, line, warned = "", time.monotonic(), "", None
         while True:
             status: Status = client.get("/agent/status", session_id=session_id)
             progress = status["progress"] or {"percent": 0.0, "message": ""}
             if status["phase"] != phase:
                 phase = status["phase"]
                 console.print(f"  {escape(phase)}")
+            warning = warning_of(progress)
+            if warning != warned:
+                warned = warning
+                console.print(f"  [yellow]warning[/yellow] {escape(warning or 'is over')}", soft_wrap=True)
             bar.update(
                 task, completed=progress["percent"], description=escape(progress["message"]), phase=phase
             )

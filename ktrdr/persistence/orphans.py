@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.fingerprints import finite
@@ -34,6 +34,15 @@ class Orphaned:
 
     with_checkpoint: int
     without_checkpoint: int
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A worker's sign of life: one attempt's heartbeat, by the database's clock at that time."""
+
+    operation_id: str
+    attempt: int
+    heartbeat_at: float
 
 
 class Orphans:
@@ -77,15 +86,49 @@ class Orphans:
         )
         return [*(await self._connection.execute(query)).scalars()]
 
-    async def fail_expired_leases(self) -> builtins.list[str]:
-        """Fail worker operations whose lease has run out; returns their ids."""
+    async def abandoned(self, instance: str) -> bool:
+        """Whether another instance that has sessions to fail has not renewed its lease for that long."""
+        query = select(operations.c.operation_id).where(
+            _columns.is_backend_local,
+            _columns.status.in_([Status.PENDING.value, Status.RUNNING.value]),
+            _columns.owner != instance,
+            exists().where(
+                instances.c.instance == _columns.owner,
+                instances.c.lease_expires_at <= db_now() - ABANDONED_SECONDS,
+            ),
+        )
+        return await self._connection.scalar(query.limit(1)) is not None
+
+    async def signs_of_life(self) -> builtins.list[Sign]:
+        """The last one of every worker that runs."""
+        query = select(_columns.operation_id, _columns.attempt, _columns.heartbeat_at).where(
+            _columns.status == Status.RUNNING.value, ~_columns.is_backend_local
+        )
+        return [Sign(*row) for row in await self._connection.execute(query)]
+
+    async def touch(self, sign: Sign) -> None:
+        """A write that changes nothing, to the row that a worker would write. Raises when none is taken."""
+        await self._connection.execute(
+            update(operations)
+            .where(_columns.operation_id == sign.operation_id)
+            .values(heartbeat_at=_columns.heartbeat_at)
+        )
+
+    async def fail_silent(self, sign: Sign) -> bool:
+        """Fail a worker's attempt whose last sign of life this is; False when there has been another."""
         statement = (
             transition(Event.ORPHAN)
             .values(**ended(WORKER_UNAVAILABLE, "WORKER_LOST"))
-            .where(~_columns.is_backend_local, _columns.lease_expires_at < db_now())
-            .returning(_columns.operation_id)
+            .where(
+                ~_columns.is_backend_local,
+                _columns.operation_id == sign.operation_id,
+                _columns.attempt == sign.attempt,
+                _columns.status == Status.RUNNING.value,
+                _columns.heartbeat_at == sign.heartbeat_at,
+            )
         )
-        return [*(await self._connection.execute(statement)).scalars()]
+        done: bool = (await self._connection.execute(statement)).rowcount == 1
+        return done
 
     async def fail(
         self, operation_id: str, attempt: int, code: str, details: Mapping[str, Any] | None = None

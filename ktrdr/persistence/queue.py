@@ -46,11 +46,9 @@ class Queue:
         """Claimed by a worker."""
         return await self._fetch(select(operations).where(*_runs))
 
-    async def asked_to_stop(self, seconds: float) -> builtins.list[Operation]:
-        """Running, although a cancel was requested that many seconds ago."""
-        return await self._fetch(
-            select(operations).where(*_runs, _columns.cancel_requested_at < db_now() - seconds)
-        )
+    async def asked_to_stop(self) -> builtins.list[Operation]:
+        """Running, although a cancel was requested."""
+        return await self._fetch(select(operations).where(*_runs, _columns.cancel_requested_at.is_not(None)))
 
     async def positions(self, operation_ids: builtins.list[str]) -> dict[str, int]:
         """The place in the queue, from 1, of those that wait."""
@@ -70,10 +68,11 @@ class Queue:
         statement = update(operations).where(*_same(operation))
         return await self._write(statement.values(executor_ref=executor_ref, **written()))
 
-    async def release(self, operation: Operation, *, silent_for: float = 0.0) -> bool:
-        """Put a started one back, its place kept: whoever was started for it is gone, or silent that long."""
-        statement = update(operations).where(*_same(operation), _columns.updated_at <= db_now() - silent_for)
-        return await self._write(statement.values(executor_ref=None, **written()))
+    async def release(self, operation: Operation) -> bool:
+        """Put a started one back, its place kept: whoever was started for it is gone or silent."""
+        return await self._write(
+            update(operations).where(*_same(operation)).values(executor_ref=None, **written())
+        )
 
     async def fail_start(
         self, operation: Operation, error_code: str, error_message: str, details: Mapping[str, Any] | None

@@ -102,7 +102,8 @@ class Database:
             raise self._unavailable(error) from error
         except (DBAPIError, OSError) as error:
             # Before the block, whatever went wrong is the database's; inside it may be the caller's own.
-            if entered and not getattr(error, "connection_invalidated", False):
+            lost = getattr(error, "connection_invalidated", False) or _in_trouble(error)
+            if entered and not lost:
                 raise
             raise self._unavailable(error) from error
 
@@ -145,5 +146,24 @@ class Database:
         cause = str(getattr(error, "orig", None) or error).splitlines()
         return DatabaseUnavailable(
             f"The database {self._shown} can't be used ({cause[0] if cause else type(error).__name__}). "
-            "Start it or correct KTRDR_DATABASE_URL; what runs goes on meanwhile."
+            f"{_remedy(error)}; what runs goes on meanwhile."
         )
+
+
+def _in_trouble(error: BaseException) -> bool:
+    """A server that answers and can't do its work: its disk, its memory, or whoever stops it."""
+    return _sqlstate(error)[:2] in ("53", "57", "58") or _sqlstate(error) == "25006"  # read-only
+
+
+def _remedy(error: BaseException) -> str:
+    """What to do about it."""
+    said = str(getattr(error, "orig", None) or error)
+    if _sqlstate(error) == "53100" or "disk is full" in said or "disk I/O" in said:
+        return "Free space on its disk"
+    if _sqlstate(error) == "25006" or "readonly" in said:
+        return "Make it writable"
+    return "Start it or correct KTRDR_DATABASE_URL"
+
+
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ktrdr.domain.operations import Operation, OperationType, is_safe_key
-from ktrdr.workers.executors.local import process_reference
+from ktrdr.processes import process_reference
 from ktrdr.workers.logs import keep_output, log_path
 from ktrdr.workers.threads import limit_threads
 

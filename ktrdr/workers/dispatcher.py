@@ -13,6 +13,7 @@ from typing import Any
 from ktrdr.domain.errors import DatabaseUnavailable, ExecutorUnavailable, StepFailed
 from ktrdr.domain.operations import WORKER_LEASE_SECONDS, Operation
 from ktrdr.persistence.unit_of_work import Database
+from ktrdr.workers.ages import Ages
 from ktrdr.workers.executors.executor import KILLED, OperationExecutor, Presence, Sighting
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ TERMINATE_SHARE = 0.2  # of the grace period: then SIGTERM, for a worker that ca
 
 
 class Dispatcher:
-    """One loop over the database's rows. What it remembers is how long an engine has refused to answer."""
+    """One loop over the database's rows. What it remembers is how long something has been waited for."""
 
     def __init__(
         self, database: Database, executor: OperationExecutor, *, grace_seconds: float, wait_seconds: float
@@ -33,6 +34,8 @@ class Dispatcher:
         self._grace_seconds = grace_seconds
         self._wait_seconds = wait_seconds
         self._unavailable_since: float | None = None
+        self._asked: Ages[tuple[str, int]] = Ages()  # to stop: an operation's attempt
+        self._starting: Ages[tuple[str, int]] = Ages()  # an operation's revision
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
 
@@ -88,30 +91,30 @@ class Dispatcher:
     async def _stop_overdue(self) -> None:
         """A cancelled worker that does not stop is asked by signal, then killed; its row says so."""
         async with self._database.read() as tx:
-            slow = await tx.queue.asked_to_stop(self._grace_seconds * TERMINATE_SHARE)
-            overdue = await tx.queue.asked_to_stop(self._grace_seconds) if slow else []
-        late = {one.operation_id for one in overdue}
-        for operation in slow:
-            if operation.operation_id not in late and operation.executor_ref is not None:
+            asked = {(one.operation_id, one.attempt): one for one in await tx.queue.asked_to_stop()}
+        for key, seconds in self._asked.of(asked).items():
+            operation = asked[key]
+            if seconds > self._grace_seconds:
+                if operation.executor_ref is not None:
+                    await self._executor.kill(operation.executor_ref)
+                async with self._database.transaction() as tx:
+                    await tx.orphans.cancel_killed(operation.operation_id, operation.attempt)
+            elif seconds > self._grace_seconds * TERMINATE_SHARE and operation.executor_ref is not None:
                 await self._executor.terminate(operation.executor_ref)
-        for operation in overdue:
-            if operation.executor_ref is not None:
-                await self._executor.kill(operation.executor_ref)
-            async with self._database.transaction() as tx:
-                await tx.orphans.cancel_killed(operation.operation_id, operation.attempt)
 
     async def _look_after_starting(self) -> None:
         """A worker that ended before its claim has failed to start; one nobody knows is started anew."""
         async with self._database.read() as tx:
             starting = await tx.queue.starting()
+        silent_for = self._starting.of((one.operation_id, one.revision) for one in starting)
         for operation, seen in await self._look_at(starting):
             gone = seen.presence is Presence.ABSENT
             if seen.presence is Presence.ENDED and seen.exit_status is None and seen.code is None:
                 gone = True  # it ended while no backend of its own was there to see how
-            if seen.presence is Presence.UNKNOWN or gone:
+            silent = silent_for[operation.operation_id, operation.revision] > WORKER_LEASE_SECONDS
+            if gone or (seen.presence is Presence.UNKNOWN and silent):
                 async with self._database.transaction() as tx:
-                    silent_for = 0.0 if gone else WORKER_LEASE_SECONDS
-                    await tx.queue.release(operation, silent_for=silent_for)
+                    await tx.queue.release(operation)
             elif seen.presence is Presence.ENDED:
                 await self._fail_start(operation, seen)
 

@@ -8,29 +8,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import WORKER_LEASE_SECONDS
+from ktrdr.persistence.orphans import Sign
 from ktrdr.persistence.unit_of_work import Database
+from ktrdr.workers.ages import Ages
 
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
+SUSPECT_SECONDS = 5.0  # silent for that long, a worker is waited for by writing what it would write
 
 
 class LeaseJudge:
-    """Fails RUNNING worker operations whose lease has run out, when it can be sure that they could renew it.
+    """Fails RUNNING worker operations that have not renewed their lease, when it is sure that they could.
 
-    After a start, and after a gap of its own (a database outage, a laptop's sleep), it holds its fire
-    for one lease time: leases may have run out while nobody was able to renew them.
+    How long one has been silent is measured by the judge's own clock, which nobody sets: the database's
+    jumps with its machine's, and a lease of an hour ago or ahead says nothing then. The counting starts
+    anew after a gap of the judge's own (a stopped process, a database outage), and when the database
+    takes no write (a full disk), since the worker's renewal would not have been taken either.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._clock = clock
         self._last_look: float | None = None
-        self._hold_until = 0.0
+        self._silence: Ages[Sign] = Ages(clock)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -49,12 +54,23 @@ class LeaseJudge:
 
     async def judge(self) -> list[str]:
         """Once; returns the operations that were failed."""
-        now = self._clock()
-        if self._last_look is None or now - self._last_look > WORKER_LEASE_SECONDS / 2:
-            self._hold_until = now + WORKER_LEASE_SECONDS
-        failed: list[str] = []
-        async with self._database.transaction() as tx:
-            if now >= self._hold_until:
-                failed = await tx.orphans.fail_expired_leases()
+        if self._last_look is None or self._clock() - self._last_look > WORKER_LEASE_SECONDS / 2:
+            self._silence.forget()
+        try:
+            async with self._database.read() as tx:
+                signs = await tx.orphans.signs_of_life()
+            failed = await self._fail_silent(self._silence.of(signs))
+        except DatabaseUnavailable:
+            self._silence.forget()
+            raise
         self._last_look = self._clock()
         return failed
+
+    async def _fail_silent(self, silent_for: Mapping[Sign, float]) -> list[str]:
+        suspects = [sign for sign, seconds in silent_for.items() if seconds >= SUSPECT_SECONDS]
+        if not suspects:
+            return []
+        lost = [sign for sign in suspects if silent_for[sign] >= WORKER_LEASE_SECONDS]
+        async with self._database.transaction() as tx:
+            await tx.orphans.touch(suspects[0])
+            return [sign.operation_id for sign in lost if await tx.orphans.fail_silent(sign)]

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from ktrdr.api.services.startup_reconciliation import Reconciliation, StartupReconciliation
 from ktrdr.checkpointing.schemas import CheckpointType
-from ktrdr.domain.operations import OperationType, Status
+from ktrdr.domain.operations import OperationType, Progress, Status
 from ktrdr.persistence.orphans import ABANDONED_SECONDS
 from ktrdr.persistence.tables import db_now, instances
 from ktrdr.persistence.unit_of_work import Database
@@ -117,16 +117,24 @@ async def test_what_has_ended_or_is_a_workers_is_left_alone(database: Database) 
     assert [await get(database, f"op_{one}") for one in (1, 2, 3)] == before
 
 
-async def test_a_lease_that_ran_out_fails_a_worker(database: Database) -> None:
-    await running(database, "op_1", lease_seconds=-1.0)
-    gone = await running(database, "op_2", lease_seconds=30.0)
+async def test_a_worker_is_failed_at_its_last_sign_of_life(database: Database) -> None:
+    """Whatever it wrote meanwhile saves it; a backend's own operation has no lease and gives no sign."""
+    await running(database, "op_1")
+    gone = await running(database, "op_2")
     async with database.transaction() as tx:
         await tx.checkpoints.save("op_2", gone, CheckpointType.PERIODIC, {}, None, FINGERPRINT)
-    await running(database, "op_3", lease_seconds=30.0)
-    await session(database, "op_4", "me")  # a backend's own has no lease
+    await running(database, "op_3")
+    await session(database, "op_4", "me")
     async with database.transaction() as tx:
-        assert await tx.orphans.fail_expired_leases() == ["op_1"]
-        assert await tx.orphans.fail_expired_leases() == []
+        signs = {sign.operation_id: sign for sign in await tx.orphans.signs_of_life()}
+        assert sorted(signs) == ["op_1", "op_2", "op_3"]
+        await tx.orphans.touch(signs["op_1"])
+    async with database.transaction() as tx:
+        assert await tx.operations.heartbeat("op_3", 1, Progress(), 30.0)
+    async with database.transaction() as tx:
+        assert await tx.orphans.fail_silent(signs["op_1"])
+        assert not await tx.orphans.fail_silent(signs["op_1"])
+        assert not await tx.orphans.fail_silent(signs["op_3"])
         assert await tx.orphans.fail("op_2", gone, "WORKER_LOST")
     found = await get(database, "op_1")
     assert (found.status, found.error_code) == (Status.FAILED, "WORKER_LOST")
@@ -138,12 +146,21 @@ async def test_a_lease_that_ran_out_fails_a_worker(database: Database) -> None:
 
 
 async def test_a_name_belongs_to_one_holder(database: Database) -> None:
+    """It is taken from another only as that one was seen, and not when it has renewed since."""
     async with database.transaction() as tx:
         assert await tx.instances.acquire("me", "first", 15.0) is None
-        assert await tx.instances.acquire("me", "second", 15.0) == "first"
+        seen = await tx.instances.acquire("me", "second", 15.0)
+        assert seen is not None
+        assert seen.holder == "first"
+        assert 14.0 < seen.seconds_left <= 15.0
+    async with database.transaction() as tx:
         assert await tx.instances.acquire("me", "first", 15.0) is None
-        assert not await tx.instances.renew("me", "second", 15.0)
+    async with database.transaction() as tx:
+        renewed = await tx.instances.acquire("me", "second", 15.0, over=seen)
+        assert renewed is not None
+        assert renewed != seen
         await tx.instances.release("me", "second")
-        assert await tx.instances.renew("me", "first", -1.0)
-        assert await tx.instances.acquire("me", "second", 15.0) is None
-        assert not await tx.instances.renew("me", "first", 15.0)
+        assert await tx.instances.acquire("me", "second", 15.0) == renewed
+        assert await tx.instances.acquire("me", "second", 15.0, over=renewed) is None
+        assert not await tx.instances.holds("me", "first")
+        assert await tx.instances.holds("me", "second")

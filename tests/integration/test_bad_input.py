@@ -145,6 +145,20 @@ def test_a_second_backend_on_the_same_home_is_refused(one: Backend, sqlite_backe
     assert one.client.get("/ready").status_code == 200
 
 
+@pytest.mark.parametrize("home", ["/proc/ktrdr", "a file"], ids=["read-only", "a file"])
+def test_a_home_that_takes_no_file_is_refused(
+    sqlite_backend: BackendFactory, tmp_path: Path, home: str
+) -> None:
+    """In one sentence, without a traceback."""
+    (tmp_path / "a file").write_text("in the way")
+    backend = sqlite_backend()
+    backend.environment["KTRDR_HOME"] = str(tmp_path / home)
+    status, said = run_to_exit(backend)
+    assert status == 2
+    assert said.splitlines() == [said.rstrip()]
+    assert said.startswith(f"ktrdr refuses to start: The home {tmp_path / home} can't be written to (")
+
+
 def test_a_port_in_use_is_refused(one: Backend, sqlite_backend: BackendFactory) -> None:
     second = sqlite_backend("elsewhere")
     second.port = one.port

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.integration.backend import Backend, eventually, workers_of
@@ -138,14 +140,25 @@ def test_sigterm_writes_a_shutdown_checkpoint(patient: Backend) -> None:
 
 
 def test_two_hundred_concurrent_resumes_have_one_winner(patient: Backend) -> None:
-    """Exactly one caller resumes; the others get 409 and change nothing."""
+    """All at once, each over a connection of its own: one resumes, the others get 409 and change nothing."""
     operation_id = killed_in(patient, "TRAINING", strategy=SMALL)
-    with ThreadPoolExecutor(50) as pool:
-        codes = Counter(
-            answer.status_code for answer in pool.map(lambda _: patient.resume(operation_id), range(200))
-        )
-    assert codes == {200: 1, 409: 199}
-    assert patient.operation(operation_id)["attempt"] <= 2
+
+    async def resume_all() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=200)
+        async with httpx.AsyncClient(base_url=patient.client.base_url, limits=limits, timeout=60.0) as client:
+            path = f"/operations/{operation_id}/resume"
+            return await asyncio.gather(*(client.post(path) for _ in range(200)))
+
+    answers = asyncio.run(resume_all())
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 199}
+    said = {answer.json()["error"]["code"] for answer in answers if answer.status_code == 409}
+    assert said <= {"RESUME_CONFLICT", "OPERATION_NOT_RESUMABLE"}
+    assert patient.await_status(operation_id, "RUNNING")["attempt"] == 2
+    patient.await_phase("BACKTESTING")
+    children = [one for one in patient.get("/operations") if one["parent_operation_id"] == operation_id]
+    assert Counter(one["operation_type"] for one in children) == {"training": 1, "backtesting": 1}
+    assert next(one for one in children if one["operation_type"] == "training")["attempt"] == 1
+    assert patient.operation(operation_id)["attempt"] == 2
 
 
 def test_six_concurrent_triggers_start_one_session(backend: Backend) -> None:

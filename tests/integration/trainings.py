@@ -10,6 +10,7 @@ import psutil
 
 from ktrdr.checkpointing.schemas import StoredCheckpoint
 from ktrdr.persistence.unit_of_work import Database
+from ktrdr.processes import pid_of, process_reference
 from tests.integration.backend import Backend, eventually
 from tests.integration.strategies import SMALL
 
@@ -86,10 +87,11 @@ def await_epoch(backend: Backend, training: str, *, after: int) -> Mapping[str, 
 
 def worker_of(backend: Backend, training: str) -> psutil.Process:
     """The process that the operation's row names."""
-    kind, _, pid, created = str(backend.operation(training)["executor_ref"]).split(":")
-    process = psutil.Process(int(pid))
-    assert kind == "local"
-    assert abs(process.create_time() - float(created)) < 1.0, "the pid is another process's by now"
+    ref = str(backend.operation(training)["executor_ref"])
+    pid = pid_of(ref)
+    assert pid is not None, f"{ref} is no process of this machine"
+    process = psutil.Process(pid)
+    assert process_reference(pid) == ref, "the pid is another process's by now"
     return process
 
 

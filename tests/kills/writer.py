@@ -14,7 +14,7 @@ import time
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import WORKER_LEASE_SECONDS, NewOperation, OperationType, Progress
 from ktrdr.persistence.unit_of_work import Database
-from ktrdr.workers.executors.local import process_reference
+from ktrdr.processes import process_reference
 
 BEAT_SECONDS = 0.1
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
-
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import Operation
+from ktrdr.processes import is_alive, pid_of, process_reference
 from ktrdr.workers.executors.executor import ABSENT, ALIVE, UNKNOWN, Presence, Sighting
 from ktrdr.workers.logs import log_path, read_end
 from ktrdr.workers.threads import thread_variables
@@ -36,25 +34,6 @@ _INHERITED += ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NUMBA_CACHE_DIR")
 REMEMBERED_EXITS = 1000
 
 
-def process_reference(pid: int | None = None) -> str:
-    """`local:host:pid:start time` of a process: a pid alone may be somebody else's tomorrow."""
-    process = psutil.Process(pid)
-    return f"local:{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
-
-
-def is_alive(ref: str) -> bool | None:
-    """Whether the process of a reference is running; None when this machine can't tell (another host)."""
-    process = _process(ref)
-    if process is None:
-        return None
-    pid, created = process
-    try:
-        found = psutil.Process(pid)
-        return abs(found.create_time() - created) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 class LocalExecutor:
     """Starts, looks at and stops worker processes; knows nothing of what they do."""
 
@@ -69,7 +48,7 @@ class LocalExecutor:
 
     def holds(self, ref: str) -> bool:
         """Whether a reference names a process of this machine."""
-        return _process(ref) is not None
+        return pid_of(ref) is not None
 
     async def submit(self, operation: Operation) -> str:
         """Start a worker in a session of its own, its output in the operation's log."""
@@ -122,9 +101,9 @@ class LocalExecutor:
         await self._signal(ref, signal.SIGKILL)
 
     async def _signal(self, ref: str, number: signal.Signals) -> None:
-        process = _process(ref)
-        if process is not None and (await self.look(ref)).presence is Presence.ALIVE:
-            os.kill(process[0], number)
+        pid = pid_of(ref)
+        if pid is not None and (await self.look(ref)).presence is Presence.ALIVE:
+            os.kill(pid, number)
 
     async def log(self, operation: Operation, last_bytes: int) -> str | None:
         return await asyncio.to_thread(read_end, log_path(self._logs, operation.operation_id), last_bytes)
@@ -140,10 +119,3 @@ class LocalExecutor:
 
     async def close(self) -> None:
         """Nothing to let go of."""
-
-
-def _process(ref: str) -> tuple[int, float] | None:
-    kind, *rest = ref.split(":")
-    if kind != "local" or rest[0] != socket.gethostname():
-        return None
-    return int(rest[1]), float(rest[2])

@@ -255,6 +255,16 @@ def test_a_waiting_operation_shows_its_place(whole: Answers, ktrdr: Ktrdr) -> No
     assert "type=training" in whole.asked[-1][0]
 
 
+@pytest.mark.parametrize("words", ["research status", "operations show research_1"])
+def test_a_warning_is_shown(whole: Answers, ktrdr: Ktrdr, words: str) -> None:
+    """A run that goes on although its disk takes no checkpoint."""
+    progress = PROGRESS | {"detail": {"warning": "checkpoint not written: No space left on device"}}
+    whole.give("GET /agent/status", STATUS | {"progress": progress})
+    whole.give("GET /operations/research_1", OPERATION | {"progress": progress})
+    status, out, _ = ktrdr(*words.split())
+    assert (status, "warning checkpoint not written: No space left on device" in out) == (0, True)
+
+
 def test_a_failed_operation_shows_the_end_of_its_log(whole: Answers, ktrdr: Ktrdr) -> None:
     details = {"exit_status": 1, "log": "ImportError: [/red] libtorch"}
     whole.give("GET /operations/research_1", OPERATION | {"error_details": details})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from ktrdr.cli.demo import NotSeen, alive, worker_pid, workers_of
+from ktrdr.processes import process_reference
 
 
 def started(*, home: Path) -> subprocess.Popen[bytes]:
@@ -28,22 +27,13 @@ def started(*, home: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def ref(pid: int, started_at: float) -> str:
-    return f"local:{socket.gethostname()}:{pid}:{started_at:.2f}"
-
-
 def test_a_worker_is_alive_until_it_is_killed(tmp_path: Path) -> None:
     with started(home=tmp_path) as process:
-        reference = ref(process.pid, psutil.Process(process.pid).create_time())
+        reference = process_reference(process.pid)
         assert alive(reference)
         process.kill()
         process.wait()
         assert not alive(reference)
-
-
-def test_a_process_id_that_was_given_again_is_not_the_worker() -> None:
-    own = psutil.Process()
-    assert not alive(ref(own.pid, own.create_time() - 60.0))
 
 
 def test_only_workers_of_the_scratch_home_are_ended(tmp_path: Path) -> None:

@@ -56,6 +56,18 @@ def test_a_pipe_gets_each_phase_once_and_each_message_once() -> None:
     ]
 
 
+def test_a_warning_is_told_once_and_so_is_its_end() -> None:
+    bad = status("TRAINING", "RUNNING", 10.0, "epoch 1 of 10")
+    bad["progress"]["detail"] = {"warning": "checkpoint not written: No space left on device"}
+    good = status("TRAINING", "RUNNING", 20.0, "epoch 1 of 10")
+    told = Told(bad, bad, good, status("COMPLETED", "COMPLETED", 100.0, "done"))
+    out = Console(file=io.StringIO(), width=80, highlight=False)
+    watch.follow(told, 1, console=out)
+    assert isinstance(out.file, io.StringIO)
+    shown = [line for line in out.file.getvalue().splitlines() if "warning" in line]
+    assert shown == ["  warning checkpoint not written: No space left on device", "  warning is over"]
+
+
 def test_it_stops_where_it_is_told_to() -> None:
     told = Told(status("TRAINING", "RUNNING", 10.0, "a"), status("TRAINING", "RUNNING", 20.0, "b"))
     ended = watch.follow(
