@@ -27,7 +27,7 @@ from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
 from ktrdr.workers.executors.executor import OperationExecutor
-from ktrdr.workers.executors.local import LocalExecutor
+from ktrdr.workers.executors.local import LocalExecutor, process_reference
 from ktrdr.workers.executors.ray import RayExecutor
 from ktrdr.workers.leases import LeaseJudge
 
@@ -54,7 +54,7 @@ class Backend:
             self.database, settings.instance, settings.thresholds, self.catalog
         )
         self.lock = InstanceLock(self.database, settings.instance)
-        self.reconciliation = StartupReconciliation(self.database, settings.instance)
+        self.reconciliation = StartupReconciliation(self.database, settings.instance, process_reference())
         self.agent = AgentService(
             self.database,
             instance=settings.instance,
@@ -90,9 +90,8 @@ class Backend:
         await self.database.wait_until_ready(self.settings.database_wait_seconds)
         await self.database.migrate()
         await self.lock.acquire()
-        await self.reconciliation.reconcile()
-        await self.dispatcher.reap()
         self.data.sweep()
+        await self.reconciliation.reconcile(await self.dispatcher.reap())
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:

@@ -25,6 +25,7 @@ from ktrdr.persistence.operations import Operations
 from ktrdr.persistence.orphans import Orphans
 from ktrdr.persistence.queue import Queue
 from ktrdr.persistence.sessions import Sessions
+from ktrdr.persistence.starts import Starts
 
 _MIGRATION_LOCK = 0x6B7474  # backends that start together migrate one after the other
 
@@ -42,6 +43,7 @@ class Transaction:
     sessions: Sessions
     ledger: Ledger
     instances: Instances
+    starts: Starts
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -55,6 +57,7 @@ class Transaction:
             Sessions(connection),
             Ledger(connection),
             Instances(connection),
+            Starts(connection),
         )
 
 
