@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ktrdr import __version__
 from ktrdr.data.catalog import Catalog, series_of
-from ktrdr.domain.fingerprints import Fingerprint, sha256_of
+from ktrdr.domain.fingerprints import Fingerprint, canonical_json, sha256_of
 from ktrdr.domain.strategies import parse_strategy
 
 
@@ -35,9 +37,15 @@ def _data_sha256(catalog: Catalog, dataset: str, strategy_config: Mapping[str, A
     """The hash of the one series that is read, or of all of them by key."""
     keys = {dataset}
     if strategy_config is not None:
-        wanted = series_of(parse_strategy(strategy_config))
+        wanted = _series(canonical_json(strategy_config))
         sources = (catalog.source_of(symbol, timeframe) for symbol, timeframe in wanted)
         keys |= {source.key for source in sources if source is not None}
     if keys == {dataset}:
         return catalog.sha256(dataset)
     return sha256_of([[key, catalog.sha256(key)] for key in sorted(keys)])
+
+
+@lru_cache(maxsize=64)
+def _series(strategy_config: str) -> tuple[tuple[str, str], ...]:
+    """What a strategy reads. A session asks at each of its checkpoints, while others wait to write."""
+    return tuple(series_of(parse_strategy(json.loads(strategy_config))))

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, or_, select
+from sqlalchemy import RowMapping, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,17 +37,18 @@ class Checkpoints:
         """Replace the operation's checkpoint; returns its sequence, or None when `attempt` is fenced."""
         # Only what runs is saved, and what is new and waits for its first runner (attempt 0).
         writable = or_(operations.c.status == Status.RUNNING.value, operations.c.attempt == 0)
-        current = await self._connection.scalar(
-            select(operations.c.attempt)
-            .where(operations.c.operation_id == operation_id, writable)
-            .with_for_update()
+        known = (
+            select(_columns.sequence)
+            .where(_columns.operation_id == operations.c.operation_id)
+            .scalar_subquery()
         )
-        if current != attempt:
+        query = select(func.coalesce(known, 0)).where(
+            operations.c.operation_id == operation_id, operations.c.attempt == attempt, writable
+        )
+        latest = await self._connection.scalar(query.with_for_update())
+        if latest is None:
             return None
-        known = await self._connection.scalar(
-            select(_columns.sequence).where(_columns.operation_id == operation_id)
-        )
-        sequence = 1 if known is None else known + 1
+        sequence = latest + 1
         kept = finite(state)
         values = {
             "sequence": sequence,
@@ -63,8 +64,9 @@ class Checkpoints:
         }
         dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
         statement = dialect.insert(checkpoints).values(operation_id=operation_id, **values)
+        replaced = {name: statement.excluded[name] for name in values}  # the state is sent once
         await self._connection.execute(
-            statement.on_conflict_do_update(index_elements=["operation_id"], set_=values)
+            statement.on_conflict_do_update(index_elements=["operation_id"], set_=replaced)
         )
         return sequence
 
@@ -77,6 +79,12 @@ class Checkpoints:
         query = select(checkpoints).where(_columns.operation_id.in_(operation_ids))
         rows = (await self._connection.execute(query)).mappings()
         return {row["operation_id"]: _stored(row) for row in rows}
+
+    async def epoch(self, operation_id: str) -> int | None:
+        """The epoch that a training's checkpoint is at, without the rest of its state."""
+        query = select(_columns.state["epoch"].as_integer()).where(_columns.operation_id == operation_id)
+        found: int | None = await self._connection.scalar(query)
+        return found
 
     async def delete(self, operation_id: str) -> bool:
         result = await self._connection.execute(
