@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, or_, select
+from sqlalchemy import RowMapping, bindparam, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +18,30 @@ from ktrdr.domain.operations import Status
 from ktrdr.persistence.tables import checkpoints, db_now, operations
 
 _columns = checkpoints.c
+_sequence = select(_columns.sequence).where(_columns.operation_id == operations.c.operation_id)
+# The sequence so far, of the attempt that holds the operation and nobody else; locks the row.
+_LATEST = (
+    select(func.coalesce(_sequence.scalar_subquery(), 0))
+    .where(
+        operations.c.operation_id == bindparam("of"),
+        operations.c.attempt == bindparam("at"),
+        # Only what runs is saved, and what is new and waits for its first runner (attempt 0).
+        or_(operations.c.status == Status.RUNNING.value, operations.c.attempt == 0),
+    )
+    .with_for_update(of=operations)
+)
+
+
+@cache
+def _replace(dialect_name: str) -> Any:
+    """Made once: to make it takes as long as to run it. What replaces a state is sent once."""
+    dialect: Any = sqlite if dialect_name == "sqlite" else postgresql
+    names = [column.name for column in checkpoints.columns if column is not _columns.created_at]
+    statement = dialect.insert(checkpoints).values(
+        **{name: bindparam(name) for name in names}, created_at=db_now()
+    )
+    replaced = {name: statement.excluded[name] for name in (*names, "created_at") if name != "operation_id"}
+    return statement.on_conflict_do_update(index_elements=["operation_id"], set_=replaced)
 
 
 class Checkpoints:
@@ -35,22 +60,14 @@ class Checkpoints:
         fingerprint: Fingerprint,
     ) -> int | None:
         """Replace the operation's checkpoint; returns its sequence, or None when `attempt` is fenced."""
-        # Only what runs is saved, and what is new and waits for its first runner (attempt 0).
-        writable = or_(operations.c.status == Status.RUNNING.value, operations.c.attempt == 0)
-        known = (
-            select(_columns.sequence)
-            .where(_columns.operation_id == operations.c.operation_id)
-            .scalar_subquery()
-        )
-        query = select(func.coalesce(known, 0)).where(
-            operations.c.operation_id == operation_id, operations.c.attempt == attempt, writable
-        )
-        latest = await self._connection.scalar(query.with_for_update())
+        fence = {"of": operation_id, "at": attempt}
+        latest = await self._connection.scalar(_LATEST, fence)
         if latest is None:
             return None
-        sequence = latest + 1
+        sequence: int = latest + 1
         kept = finite(state)
         values = {
+            "operation_id": operation_id,
             "sequence": sequence,
             "attempt": attempt,
             "checkpoint_type": kind.value,
@@ -60,14 +77,8 @@ class Checkpoints:
             "artifacts": None if artifacts is None else artifacts.to_json(),
             "artifacts_path": None if artifacts is None else artifacts.path,
             "fingerprint": fingerprint.to_json(),
-            "created_at": db_now(),
         }
-        dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(checkpoints).values(operation_id=operation_id, **values)
-        replaced = {name: statement.excluded[name] for name in values}  # the state is sent once
-        await self._connection.execute(
-            statement.on_conflict_do_update(index_elements=["operation_id"], set_=replaced)
-        )
+        await self._connection.execute(_replace(self._connection.dialect.name), values)
         return sequence
 
     async def get(self, operation_id: str) -> StoredCheckpoint | None:
