@@ -88,8 +88,10 @@ async def bare_update(database: Database) -> None:
 
 
 async def reconcile(database: Database) -> None:
-    found = await StartupReconciliation(database, INSTANCE).reconcile()
-    assert (found.with_checkpoint, found.without_checkpoint) == (ROWS // 2, ROWS - ROWS // 2), found
+    found = await StartupReconciliation(database, INSTANCE, "holder").reconcile()
+    assert (found.failed_with_checkpoint, found.failed_without_checkpoint) == (ROWS // 2, ROWS - ROWS // 2), (
+        found
+    )
 
 
 async def seconds_of(step: Callable[[Database], Awaitable[None]], database: Database) -> float:

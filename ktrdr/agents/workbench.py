@@ -176,11 +176,8 @@ class Workbench:
 
 
 async def training_epoch(tx: Transaction, session: AgentSession) -> int | None:
-    """The epoch of the training child's own latest checkpoint, or None without one."""
-    if session.training_operation_id is None:
+    """The epoch of the training child's own latest checkpoint, or None without one: a training that has
+    completed, and so let its session into the next phase, has none."""
+    if session.training_operation_id is None or session.phase is not Phase.TRAINING:
         return None
-    stored = await tx.checkpoints.get(session.training_operation_id)
-    if stored is None:
-        return None
-    epoch = stored.state.get("epoch")
-    return epoch if isinstance(epoch, int) else None
+    return await tx.checkpoints.epoch(session.training_operation_id)

@@ -23,6 +23,7 @@ from ktrdr.api.routes import (
     leaks,
     operations,
     reports,
+    restarts,
     strategies,
 )
 from ktrdr.api.schemas import Failure
@@ -50,6 +51,7 @@ def create_app(backend: Backend) -> ASGIApp:
         leaks.router(backend.leaks),
         data.router(backend.data),
         health.router(backend.database),
+        restarts.router(backend.reconciliation),
     ):
         app.include_router(router, prefix=PREFIX)
     settings = backend.settings

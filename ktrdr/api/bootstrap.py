@@ -64,7 +64,7 @@ class Backend:
             self.catalog,
             holder=self.lock.holder,
         )
-        self.reconciliation = StartupReconciliation(self.database, settings.instance)
+        self.reconciliation = StartupReconciliation(self.database, settings.instance, self.lock.holder)
         self.agent = AgentService(
             self.database,
             instance=settings.instance,
@@ -117,9 +117,8 @@ class Backend:
         await self.database.migrate()
         await self.lock.acquire()
         await self.lock.let_others_renew()
-        await self.reconciliation.reconcile()
-        await self.dispatcher.reap()
         self.data.sweep()
+        await self.reconciliation.reconcile(await self.dispatcher.reap())
         if self.settings.auto_resume:
             await self.resumes.resume_interrupted()
 

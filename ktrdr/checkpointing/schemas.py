@@ -68,7 +68,8 @@ class _State:
     """JSON in and out for a flat state; unknown or missing keys are corruption, not defaults."""
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "schema_version": SCHEMA_VERSION}
+        carried = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**carried, "schema_version": SCHEMA_VERSION}
 
     @classmethod
     def _checked(cls, value: Mapping[str, Any]) -> dict[str, Any]:

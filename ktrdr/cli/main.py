@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ktrdr import __version__
-from ktrdr.cli import backtesting, checkpoints, data, operations, research, strategies, training
+from ktrdr.cli import backtesting, checkpoints, data, operations, research, restarts, strategies, training
 
 app = typer.Typer(
     name="ktrdr",
@@ -25,6 +25,7 @@ app.add_typer(strategies.app, name="strategies")
 app.add_typer(data.app, name="data")
 app.command("train")(training.train)
 app.command("backtest")(backtesting.backtest)
+app.command("restarts")(restarts.restarts)
 
 
 def _version(asked: bool) -> None:

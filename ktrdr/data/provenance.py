@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ktrdr import __version__
 from ktrdr.data.catalog import Catalog, series_of
-from ktrdr.domain.fingerprints import Fingerprint, sha256_of
+from ktrdr.domain.fingerprints import Fingerprint, canonical_json, sha256_of
 from ktrdr.domain.strategies import parse_strategy
 
 
@@ -44,7 +46,7 @@ def _series(
     """Key and content hash of every series that is read, in the order of their keys."""
     keys = {dataset}
     if strategy_config is not None:
-        wanted = series_of(parse_strategy(strategy_config))
+        wanted = _wanted(canonical_json(strategy_config))
         sources = (catalog.source_of(symbol, timeframe) for symbol, timeframe in wanted)
         keys |= {source.key for source in sources if source is not None}
     return [(key, catalog.sha256(key)) for key in sorted(keys)]
@@ -54,3 +56,9 @@ def _described(catalog: Catalog, key: str, digest: str) -> str:
     """A series as a person knows it: two imports of one name differ in their days or in their hash."""
     spec = catalog.get(key)
     return f"{spec.start} to {spec.end}, sha256 {digest[:12]}"
+
+
+@lru_cache(maxsize=64)
+def _wanted(strategy_config: str) -> tuple[tuple[str, str], ...]:
+    """What a strategy reads. A session asks at each of its checkpoints, while others wait to write."""
+    return tuple(series_of(parse_strategy(json.loads(strategy_config))))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,6 +19,30 @@ from ktrdr.persistence.checkpoint_rows import COLUMNS, stored
 from ktrdr.persistence.tables import checkpoints, db_now, operations
 
 _columns = checkpoints.c
+_sequence = select(_columns.sequence).where(_columns.operation_id == operations.c.operation_id)
+# The sequence so far, of the attempt that holds the operation and nobody else; locks the row.
+_LATEST = (
+    select(func.coalesce(_sequence.scalar_subquery(), 0))
+    .where(
+        operations.c.operation_id == bindparam("of"),
+        operations.c.attempt == bindparam("at"),
+        # Only what runs is saved, and what is new and waits for its first runner (attempt 0).
+        or_(operations.c.status == Status.RUNNING.value, operations.c.attempt == 0),
+    )
+    .with_for_update(of=operations)
+)
+
+
+@cache
+def _replace(dialect_name: str) -> Any:
+    """Made once: to make it takes as long as to run it. What replaces a state is sent once."""
+    dialect: Any = sqlite if dialect_name == "sqlite" else postgresql
+    names = [column.name for column in checkpoints.columns if column is not _columns.created_at]
+    statement = dialect.insert(checkpoints).values(
+        **{name: bindparam(name) for name in names}, created_at=db_now()
+    )
+    replaced = {name: statement.excluded[name] for name in (*names, "created_at") if name != "operation_id"}
+    return statement.on_conflict_do_update(index_elements=["operation_id"], set_=replaced)
 
 
 class Checkpoints:
@@ -36,24 +61,17 @@ class Checkpoints:
         fingerprint: Fingerprint,
     ) -> int | None:
         """Replace the operation's checkpoint; returns its sequence, or None when `attempt` is fenced."""
-        # Only what runs is saved, and what is new and waits for its first runner (attempt 0).
-        writable = or_(operations.c.status == Status.RUNNING.value, operations.c.attempt == 0)
-        current = await self._connection.scalar(
-            select(operations.c.attempt)
-            .where(operations.c.operation_id == operation_id, writable)
-            .with_for_update()
-        )
-        if current != attempt:
+        fence = {"of": operation_id, "at": attempt}
+        latest = await self._connection.scalar(_LATEST, fence)
+        if latest is None:
             return None
-        known = await self._connection.scalar(
-            select(_columns.sequence).where(_columns.operation_id == operation_id)
-        )
-        sequence = 1 if known is None else known + 1
+        sequence: int = latest + 1
         kept = finite(state)
         files = None if artifacts is None else artifacts.to_json()
         inputs = fingerprint.to_json()
         seal = seal_of(operation_id, sequence, attempt, kind, SCHEMA_VERSION, kept, files, inputs)
         values = {
+            "operation_id": operation_id,
             "sequence": sequence,
             "attempt": attempt,
             "checkpoint_type": kind.value,
@@ -63,14 +81,9 @@ class Checkpoints:
             "artifacts": files,
             "artifacts_path": None if artifacts is None else artifacts.path,
             "fingerprint": inputs,
-            "created_at": db_now(),
             "seal": seal,
         }
-        dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(checkpoints).values(operation_id=operation_id, **values)
-        await self._connection.execute(
-            statement.on_conflict_do_update(index_elements=["operation_id"], set_=values)
-        )
+        await self._connection.execute(_replace(self._connection.dialect.name), values)
         return sequence
 
     async def get(self, operation_id: str) -> StoredCheckpoint | None:
@@ -82,6 +95,12 @@ class Checkpoints:
         query = select(*COLUMNS).where(_columns.operation_id.in_(operation_ids))
         rows = (await self._connection.execute(query)).mappings()
         return {row["operation_id"]: stored(row) for row in rows}
+
+    async def epoch(self, operation_id: str) -> int | None:
+        """The epoch that a training's checkpoint is at; None without one, or when it can't be read."""
+        found = await self.get(operation_id)
+        epoch = None if found is None else found.state.get("epoch")
+        return epoch if isinstance(epoch, int) else None
 
     async def delete(self, operation_id: str) -> bool:
         result = await self._connection.execute(

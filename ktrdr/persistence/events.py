@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.domain.operations import Status
 from ktrdr.persistence.tables import events, operations
@@ -46,20 +46,27 @@ class OperationEvent:
     created_at: float
 
 
+@cache
+def _record(dialect_name: str, statuses: frozenset[Status]) -> Any:
+    """Made once: to make it takes as long as to run it."""
+    dialect: Any = sqlite if dialect_name == "sqlite" else postgresql
+    copied = select(*(operations.c[name] for name in _COPIED), operations.c.updated_at)
+    copied = copied.where(operations.c.operation_id == bindparam("recorded"))
+    if statuses != frozenset(Status):
+        copied = copied.where(operations.c.status.in_(sorted(statuses)))
+    return dialect.insert(events).from_select([*_COPIED, "created_at"], copied).on_conflict_do_nothing()
+
+
 class Events:
     """The rows of `operation_events`, inside one transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def record(self, operation_id: str, *conditions: ColumnElement[bool]) -> None:
-        """Keep the operation as it is now, if it meets the conditions; once for a revision."""
-        copied = select(*(operations.c[name] for name in _COPIED), operations.c.updated_at).where(
-            operations.c.operation_id == operation_id, *conditions
-        )
-        dialect: Any = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(events).from_select([*_COPIED, "created_at"], copied)
-        await self._connection.execute(statement.on_conflict_do_nothing())
+    async def record(self, operation_id: str, *, only_if: frozenset[Status] = frozenset(Status)) -> None:
+        """Keep the operation as it is now, if it has one of the statuses; once for a revision."""
+        statement = _record(self._connection.dialect.name, only_if)
+        await self._connection.execute(statement, {"recorded": operation_id})
 
     async def after(self, operation_id: str, revision: int) -> builtins.list[OperationEvent]:
         """What happened since a revision, oldest first."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, select, text, update
+from sqlalchemy import and_, bindparam, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,6 +34,9 @@ from ktrdr.persistence.transitions import (
 )
 
 _columns = operations.c
+_ADVANCE = running_attempt(bindparam("of"), bindparam("at")).values(
+    **{name: bindparam(name) for name in progress_values(Progress())}
+)
 _CAPACITY_LOCK = 0x6B7472  # any constant: the advisory lock of "how many sessions are active"
 
 
@@ -145,8 +148,11 @@ class Operations:
         self, operation_id: str, attempt: int, progress: Progress, *, milestone: bool = False
     ) -> bool:
         """Write progress, a milestone (a phase) as an event too; False when fenced."""
-        statement = running_attempt(operation_id, attempt).values(**progress_values(progress))
-        return await (self._recorded(operation_id, statement) if milestone else self._write(statement))
+        values = {**progress_values(progress), "of": operation_id, "at": attempt}
+        advanced = (await self._connection.execute(_ADVANCE, values)).rowcount == 1
+        if advanced and milestone:
+            await self._events.record(operation_id)
+        return advanced
 
     async def heartbeat(
         self, operation_id: str, attempt: int, progress: Progress, lease_seconds: float
@@ -212,7 +218,7 @@ class Operations:
 
     async def requeue(self, operation_id: str, owner: str | None) -> bool:
         """Back to PENDING for a resume; exactly one of any number of callers gets True."""
-        await self._events.record(operation_id, _columns.status.in_(sorted(RESUMABLE)))  # how it had ended
+        await self._events.record(operation_id, only_if=RESUMABLE)  # how it had ended
         statement = self._guarded(operation_id, Event.RESUME).values(
             owner=owner,
             executor_ref=None,

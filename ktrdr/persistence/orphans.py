@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +26,23 @@ _columns = operations.c
 # An instance whose backend has not renewed its lease for this long is gone for good (renamed, say).
 ABANDONED_SECONDS = 300.0
 RESTARTED = "BACKEND_RESTARTED"
+_WITH_CHECKPOINT = {
+    orphan_message(cause, has_checkpoint=True) for cause in (BACKEND_RESTARTED, WORKER_UNAVAILABLE)
+}
 
 
 @dataclass(frozen=True)
 class Orphaned:
-    """How many operations a restart failed."""
+    """How many operations were failed because their process is gone."""
 
     with_checkpoint: int
     without_checkpoint: int
+
+    @classmethod
+    def of(cls, messages: Sequence[str]) -> Orphaned:
+        """Counted by what their rows say now."""
+        found = sum(message in _WITH_CHECKPOINT for message in messages)
+        return cls(found, len(messages) - found)
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,7 @@ class Orphans:
             .where(_columns.is_backend_local, or_(_columns.owner == instance, ~alive))
             .returning(_columns.error_message)
         )
-        messages = (await self._connection.execute(statement)).scalars().all()
-        found = messages.count(orphan_message(BACKEND_RESTARTED, has_checkpoint=True))
-        return Orphaned(found, len(messages) - found)
+        return Orphaned.of((await self._connection.execute(statement)).scalars().all())
 
     async def restarted(self, instance: str, within_seconds: float) -> builtins.list[str]:
         """What restarts of this instance have failed in the last so many seconds, oldest first."""
@@ -132,13 +139,14 @@ class Orphans:
 
     async def fail(
         self, operation_id: str, attempt: int, code: str, details: Mapping[str, Any] | None = None
-    ) -> bool:
-        """Fail one attempt whose process is known to be gone."""
+    ) -> str | None:
+        """Fail one attempt whose process is known to be gone; returns its message, None when fenced."""
         return await self._end(operation_id, attempt, Event.ORPHAN, WORKER_UNAVAILABLE, code, details)
 
     async def cancel_killed(self, operation_id: str, attempt: int) -> bool:
         """Cancel one attempt whose worker was asked to stop, did not, and was killed."""
-        return await self._end(operation_id, attempt, Event.CANCEL, KILLED_AFTER_GRACE, "WORKER_KILLED", None)
+        said = await self._end(operation_id, attempt, Event.CANCEL, KILLED_AFTER_GRACE, "WORKER_KILLED", None)
+        return said is not None
 
     async def _end(
         self,
@@ -148,7 +156,7 @@ class Orphans:
         cause: str,
         code: str,
         details: Mapping[str, Any] | None,
-    ) -> bool:
+    ) -> str | None:
         statement = (
             transition(event)
             .values(**ended(cause, code), error_details=finite(details))
@@ -157,6 +165,7 @@ class Orphans:
                 _columns.attempt == attempt,
                 _columns.status == Status.RUNNING.value,
             )
+            .returning(_columns.error_message)
         )
-        done: bool = (await self._connection.execute(statement)).rowcount == 1
-        return done
+        message: str | None = await self._connection.scalar(statement)
+        return message

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.errors import SessionNotFound
@@ -15,6 +15,12 @@ from ktrdr.domain.sessions import AgentSession, Phase, TriggerReason
 from ktrdr.persistence.tables import db_now, sessions
 
 _columns = sessions.c
+_WRITTEN = tuple(field.name for field in fields(AgentSession) if field.name != "session_id")
+_UPDATE = (
+    update(sessions)
+    .where(_columns.session_id == bindparam("written_id"))
+    .values(**{name: bindparam(name) for name in _WRITTEN}, updated_at=db_now())
+)
 
 
 class Sessions:
@@ -43,13 +49,8 @@ class Sessions:
 
     async def update(self, session: AgentSession) -> None:
         """Write what the session knows now. The caller's transaction holds the fence."""
-        values = finite(asdict(session))
-        values.pop("session_id")
-        await self._connection.execute(
-            update(sessions)
-            .where(_columns.session_id == session.session_id)
-            .values(**values, updated_at=db_now())
-        )
+        values = {name: finite(getattr(session, name)) for name in _WRITTEN}
+        await self._connection.execute(_UPDATE, {**values, "written_id": session.session_id})
 
     async def get(self, session_id: int) -> AgentSession:
         """Raises SessionNotFound."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import RowMapping, case, exists, update
+from sqlalchemy import BindParameter, RowMapping, case, exists, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from ktrdr.domain.fingerprints import finite
@@ -33,7 +33,7 @@ def transition(event: Event) -> Any:
     )
 
 
-def running_attempt(operation_id: str, attempt: int) -> Any:
+def running_attempt(operation_id: str | BindParameter[Any], attempt: int | BindParameter[Any]) -> Any:
     """The fence: an UPDATE that finds only the attempt that is RUNNING."""
     return (
         update(operations)

@@ -28,6 +28,7 @@ from ktrdr.persistence.queue import Queue
 from ktrdr.persistence.resumes import Resumes
 from ktrdr.persistence.retention import Retention
 from ktrdr.persistence.sessions import Sessions
+from ktrdr.persistence.starts import Starts
 from ktrdr.persistence.tables import db_now
 
 _MIGRATION_LOCK = 0x6B7474  # backends that start together migrate one after the other
@@ -49,6 +50,7 @@ class Transaction:
     retention: Retention
     resumes: Resumes
     forks: Forks
+    starts: Starts
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -65,6 +67,7 @@ class Transaction:
             Retention(connection),
             Resumes(connection),
             Forks(connection),
+            Starts(connection),
         )
 
     async def now(self) -> float:

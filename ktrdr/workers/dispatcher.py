@@ -12,6 +12,7 @@ from typing import Any
 
 from ktrdr.domain.errors import DatabaseUnavailable, ExecutorUnavailable, StepFailed
 from ktrdr.domain.operations import WORKER_LEASE_SECONDS, Operation
+from ktrdr.persistence.orphans import Orphaned
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.workers.ages import Ages
 from ktrdr.workers.executors.executor import KILLED, OperationExecutor, Presence, Sighting
@@ -68,13 +69,13 @@ class Dispatcher:
         await self._look_after_starting()
         await self._submit()
 
-    async def reap(self) -> None:
+    async def reap(self) -> Orphaned:
         """Fail RUNNING worker operations whose process is seen to be gone."""
         async with self._database.read() as tx:
             running = await tx.queue.running()
-        for operation, seen in await self._look_at(running):
-            if seen.presence is Presence.ENDED:
-                await self._fail_running(operation, seen)
+        ended = [found for found in await self._look_at(running) if found[1].presence is Presence.ENDED]
+        messages = [await self._fail_running(operation, seen) for operation, seen in ended]
+        return Orphaned.of([one for one in messages if one is not None])
 
     async def _look_at(self, operations: list[Operation]) -> list[tuple[Operation, Sighting]]:
         """All at once: an engine that does not answer costs one wait, not one for each."""
@@ -82,11 +83,11 @@ class Dispatcher:
         seen = await asyncio.gather(*(self._executor.look(ref) for _, ref in asked))
         return [(operation, sighting) for (operation, _), sighting in zip(asked, seen, strict=True)]
 
-    async def _fail_running(self, operation: Operation, seen: Sighting) -> None:
+    async def _fail_running(self, operation: Operation, seen: Sighting) -> str | None:
         code = seen.code or _code_of(seen.exit_status, "WORKER_LOST")
         details = await self._details(operation, seen)
         async with self._database.transaction() as tx:
-            await tx.orphans.fail(operation.operation_id, operation.attempt, code, details)
+            return await tx.orphans.fail(operation.operation_id, operation.attempt, code, details)
 
     async def _stop_overdue(self) -> None:
         """A cancelled worker that does not stop is asked by signal, then killed; its row says so."""

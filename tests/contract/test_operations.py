@@ -47,7 +47,7 @@ async def write_everything(database: Database, operation_id: str, attempt: int) 
     for event in (Event.COMPLETE, Event.FAIL, Event.CANCEL):
         done.append(await finish(database, operation_id, attempt, event))
     async with database.transaction() as tx:
-        done.append(await tx.orphans.fail(operation_id, attempt, "WORKER_LOST"))
+        done.append(await tx.orphans.fail(operation_id, attempt, "WORKER_LOST") is not None)
     return done
 
 

@@ -62,7 +62,7 @@ class Machine(RuleBasedStateMachine):
     @rule(behind=BEHIND)
     def orphan(self, behind: int) -> None:
         attempt = self.attempt - behind
-        done = self._do(lambda tx: tx.orphans.fail(self._id, attempt, "WORKER_LOST"))
+        done = self._do(lambda tx: tx.orphans.fail(self._id, attempt, "WORKER_LOST")) is not None
         self._expect(Event.ORPHAN, done, allowed=behind == 0)
 
     @rule(behind=BEHIND)

@@ -100,6 +100,14 @@ def test_interrupted_research_equals_the_uninterrupted(patient: Backend) -> None
     lost = patient.operation(training)
     assert lost["status"] == "FAILED"
     assert lost["error_message"] == "Worker became unavailable - checkpoint available for resume"
+    started = patient.get("/restarts", limit=1)[0]
+    assert started["failed_with_checkpoint"] == started["resumable"] == 2, "the session and its training"
+    assert (started["failed_without_checkpoint"], started["left_running"], started["resubmitted"]) == (
+        0,
+        0,
+        0,
+    )
+    assert patient.log().count(started["summary"]) == 1
     assert patient.resume(operation_id).status_code == 200
     patient.await_status(operation_id, "COMPLETED")
     assert patient.operation(training)["attempt"] == 2
