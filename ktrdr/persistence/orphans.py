@@ -79,7 +79,10 @@ class Orphans:
         return Orphaned.of((await self._connection.execute(statement)).scalars().all())
 
     async def restarted(self, instance: str, within_seconds: float) -> builtins.list[str]:
-        """What restarts of this instance have failed in the last so many seconds, oldest first."""
+        """What restarts of this instance have failed in the last so many seconds, oldest first.
+
+        Without what somebody had asked to cancel when its backend died: that was to stop.
+        """
         query = (
             select(_columns.operation_id)
             .where(
@@ -87,6 +90,7 @@ class Orphans:
                 _columns.is_backend_local,
                 _columns.owner == instance,
                 _columns.error_code == RESTARTED,
+                _columns.cancel_requested_at.is_(None),
                 _columns.completed_at >= db_now() - within_seconds,
             )
             .order_by(_columns.created_at, _columns.operation_id)

@@ -316,9 +316,10 @@ async def test_after_a_restart_the_oldest_are_resumed_as_far_as_there_is_room(
 ) -> None:
     """What needs a person is skipped, and the log says why."""
     caplog.set_level(logging.INFO)
-    stuck, damaged, changed, first, second, third = [await session(database) for _ in range(6)]
+    unwanted, stuck, damaged, changed, first, second, third = [await session(database) for _ in range(7)]
     foreign, failed = await session(database, instance="you"), await session(database)
     async with database.transaction() as tx:
+        assert await tx.operations.request_cancel(unwanted)
         kept = await tx.checkpoints.get(changed)
         assert kept is not None
         other = fingerprint_of(Catalog(None), "nasdaq", None, {"gates": "others"})
@@ -343,7 +344,7 @@ async def test_after_a_restart_the_oldest_are_resumed_as_far_as_there_is_room(
         )
     assert await service.resume_interrupted() == [first, second]
     assert [one.automatic for one in await rows(database, first)] == [True]
-    for one in (stuck, damaged, changed, third, foreign, failed, old):
+    for one in (stuck, damaged, changed, third, foreign, failed, old, unwanted):
         assert (await get(database, one)).status is Status.FAILED, one
     told = "\n".join(record.getMessage() for record in caplog.records)
     for line in (
