@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from ktrdr.domain.strategies import is_learnt, parse_strategy
 STRATEGY = "strategy."
 MAX_SEED = 2**31
 MAX_BRIEF = 4000
+MAX_DEPTH = 32  # as of a strategy's file
 ORDER = tuple(Phase)
 
 
@@ -70,6 +71,10 @@ def _read_before(name: str, phase: Phase) -> str | None:
 
 def _faults(origin: Settings, wanted: Mapping[str, Any]) -> Iterator[Fault]:
     """What can be said of names and values before the strategy is looked into."""
+    deep = [name for name, one in wanted.items() if name.count(".") > MAX_DEPTH or _is_deep(one)]
+    if deep:
+        yield from (fault(name[:100], f"more than {MAX_DEPTH} levels") for name in deep)
+        return
     if finite(wanted) != wanted:
         yield fault("set", "a number is not finite")
     for name, value in wanted.items():
@@ -84,6 +89,17 @@ def _faults(origin: Settings, wanted: Mapping[str, Any]) -> Iterator[Fault]:
                 yield fault(name, f"a brief is a text of at most {MAX_BRIEF} characters")
         else:
             yield _unknown(name, origin.strategy)
+
+
+def _is_deep(value: Any) -> bool:
+    """Level by level: what is too deep can't be walked by recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below = [one.values() if isinstance(one, Mapping) else one for one in level]
+        level = [
+            one for part in below if not isinstance(part, str) and isinstance(part, Iterable) for one in part
+        ]
+    return bool(level)
 
 
 def _unknown(name: str, strategy: Mapping[str, Any] | None) -> Fault:

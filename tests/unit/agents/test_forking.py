@@ -235,6 +235,24 @@ def test_every_wrong_setting_is_named_at_once() -> None:
     assert [one["path"] for one in errors] == ["sed", "bref"]
 
 
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"strategy.scope": nested(100_000)}, {f"strategy{'.x' * 100_000}": 1}, {"seed": nested(33)}]
+)
+def test_what_is_too_deep_to_be_walked_is_refused(wanted: dict[str, Any]) -> None:
+    assert "more than 32 levels" in refused(Phase.TRAINING, **wanted).message
+
+
+def test_what_is_as_deep_as_a_file_may_be_is_taken() -> None:
+    assert forked(Phase.TRAINING, strategy__scope=nested(30)).changes
+
+
 STOPPED = replace(WHOLE, phase=Phase.TRAINING, training_result=None, backtest_result=None, gates=())
 
 
