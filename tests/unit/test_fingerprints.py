@@ -71,7 +71,7 @@ def test_a_difference_is_found_exactly_when_the_hashes_differ(before: Any, now: 
     found = of(before).difference(of(now))
     assert bool(found) == (sha256_of(before) != sha256_of(now))
     canonical_json(found)
-    assert len(described(found)) == len(found)
+    assert len(described(found)) == min(len(found), 21)
 
 
 @pytest.mark.parametrize(("many", "last"), [(20, "settings.s19: 0 -> 1"), (25, "and 5 more")])
