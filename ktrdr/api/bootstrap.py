@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from tempfile import TemporaryFile
+from typing import TypedDict
 
 from fastapi import FastAPI
 
@@ -29,6 +30,7 @@ from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
 from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import RefusedToStart
+from ktrdr.domain.sessions import GateThresholds
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
@@ -38,6 +40,16 @@ from ktrdr.workers.executors.ray import RayExecutor
 from ktrdr.workers.leases import LeaseJudge
 
 log = logging.getLogger(__name__)
+
+
+class _Session(TypedDict):
+    """What every service is told that sets a session going."""
+
+    instance: str
+    max_active: int
+    thresholds: GateThresholds
+    catalog: Catalog
+    wake: Callable[[], None]
 
 
 class Backend:
@@ -65,33 +77,17 @@ class Backend:
             holder=self.lock.holder,
         )
         self.reconciliation = StartupReconciliation(self.database, settings.instance, self.lock.holder)
-        self.agent = AgentService(
-            self.database,
-            instance=settings.instance,
-            max_active=settings.max_active_sessions,
-            thresholds=settings.thresholds,
-            catalog=self.catalog,
-            wake=self.wake,
-        )
-        self.forks = ForksService(
-            self.database,
-            instance=settings.instance,
-            max_active=settings.max_active_sessions,
-            thresholds=settings.thresholds,
-            artifacts=settings.artifacts,
-            catalog=self.catalog,
-            wake=self.wake,
-        )
+        session: _Session = {
+            "instance": settings.instance,
+            "max_active": settings.max_active_sessions,
+            "thresholds": settings.thresholds,
+            "catalog": self.catalog,
+            "wake": self.wake,
+        }
+        self.agent = AgentService(self.database, **session)
+        self.forks = ForksService(self.database, artifacts=settings.artifacts, **session)
         self.operations = OperationsService(self.database, executor=self.executor, wake=self.wake)
-        self.resumes = ResumesService(
-            self.database,
-            instance=settings.instance,
-            max_active=settings.max_active_sessions,
-            thresholds=settings.thresholds,
-            artifacts=settings.artifacts,
-            catalog=self.catalog,
-            wake=self.wake,
-        )
+        self.resumes = ResumesService(self.database, artifacts=settings.artifacts, **session)
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
         self.retention = RetentionService(
             self.database,

@@ -24,6 +24,7 @@ from ktrdr.persistence.retention import Retention
 from ktrdr.persistence.tables import db_now, operations, sessions
 from ktrdr.persistence.unit_of_work import Database
 from tests.contract.support import FINGERPRINT, claim, get, requeue, running
+from tests.integration.strategies import SMALL
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +42,8 @@ async def stopped(
     parent: str | None = None,
 ) -> Manifest:
     """An operation that ended with a checkpoint, and was written to last so many days ago."""
-    new = NewOperation(operation_id, OperationType.TRAINING, {}, parent_operation_id=parent)
+    request = {"dataset": "nasdaq", "strategy_config": SMALL}
+    new = NewOperation(operation_id, OperationType.TRAINING, request, parent_operation_id=parent)
     async with database.transaction() as tx:
         assert await tx.operations.insert_if_absent(new)
     attempt = await claim(database, operation_id)
