@@ -6,13 +6,14 @@ import builtins
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, insert, select, update
+from sqlalchemy import RowMapping, bindparam, case, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.errors import SessionNotFound
 from ktrdr.domain.fingerprints import finite
+from ktrdr.domain.operations import Status
 from ktrdr.domain.sessions import AgentSession, Phase, TriggerReason
-from ktrdr.persistence.tables import db_now, sessions
+from ktrdr.persistence.tables import db_now, operations, sessions
 
 _columns = sessions.c
 _WRITTEN = tuple(field.name for field in fields(AgentSession) if field.name != "session_id")
@@ -63,9 +64,13 @@ class Sessions:
         return await self._one(select(sessions).where(_columns.operation_id == operation_id))
 
     async def latest(self) -> AgentSession | None:
-        """The session that was written last: the active one, or the one that ended last."""
-        query = select(sessions).order_by(_columns.updated_at.desc(), _columns.session_id.desc()).limit(1)
-        return await self._one(query)
+        """The active session, else the one that was written last, by the database's clock."""
+        active = exists().where(
+            operations.c.operation_id == _columns.operation_id,
+            operations.c.status.in_([Status.PENDING.value, Status.RUNNING.value]),
+        )
+        order = (case((active, 0), else_=1), _columns.updated_at.desc(), _columns.session_id.desc())
+        return await self._one(select(sessions).order_by(*order).limit(1))
 
     async def list(self, limit: int) -> builtins.list[AgentSession]:
         """Newest first."""

@@ -13,10 +13,13 @@ import pytest
 from sqlalchemy import update
 
 from ktrdr.api.instance import LEASE_SECONDS, InstanceLock
+from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.domain.errors import RefusedToStart
+from ktrdr.domain.operations import OperationType, Status
 from ktrdr.persistence.tables import instances
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.processes import process_reference
+from tests.contract.support import get, insert
 
 pytestmark = pytest.mark.anyio
 
@@ -144,3 +147,23 @@ async def test_a_row_that_was_removed_by_hand_is_written_again(database: Databas
     lock.stop()
     await keeping
     assert not lock.lost
+
+
+@pytest.mark.parametrize("age", [0.0, 3600.0], ids=["in time", "an hour old"])
+async def test_an_instance_that_looks_abandoned_is_given_the_time_to_renew(
+    database: Database, age: float
+) -> None:
+    """Its lease is an hour old since the clock was set just now: its sessions are not failed for that."""
+    await insert(database, "op_1", OperationType.AGENT_RESEARCH, is_backend_local=True, owner="other")
+    async with database.transaction() as tx:
+        assert await tx.instances.acquire("other", ELSEWHERE, LEASE_SECONDS) is None
+    await set_clock_by(database, age)
+    lock = InstanceLock(database, "me")
+    waiting = asyncio.create_task(lock.let_others_renew())
+    await asyncio.wait([waiting], timeout=0.2)
+    assert waiting.done() == (age == 0.0)
+    async with database.transaction() as tx:
+        assert await tx.instances.acquire("other", ELSEWHERE, LEASE_SECONDS) is None
+    await asyncio.wait_for(waiting, 2.0)
+    await StartupReconciliation(database, "me").reconcile()
+    assert (await get(database, "op_1")).status is Status.PENDING

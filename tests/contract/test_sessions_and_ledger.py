@@ -89,6 +89,19 @@ async def test_the_latest_session_is_the_one_written_last(database: Database) ->
         assert await tx.sessions.latest() == first
 
 
+async def test_an_active_session_comes_before_one_that_ended_later(database: Database) -> None:
+    """As it seems when the clock was set back in between."""
+    ended = await new_session(database, "op_1")
+    active = await new_session(database, "op_2")
+    async with database.transaction() as tx:
+        assert await tx.operations.cancel_pending("op_1")
+    await asyncio.sleep(0.01)
+    async with database.transaction() as tx:
+        await tx.sessions.update(ended)
+    async with database.read() as tx:
+        assert await tx.sessions.latest() == active
+
+
 async def test_an_opening_is_counted_once_an_operation(database: Database) -> None:
     first = await open_holdout(database, "op_1")
     assert first == Opening(1, opening_level(1))
