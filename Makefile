@@ -8,7 +8,7 @@ RAY_STAMP := $(VENV)/.installed-ray
 PIP_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-ray test-kills test-crash test-browser test-e2e test-compose quality bench bench-peers clean
+.PHONY: help demo test test-unit test-integration test-ray test-kills test-crash test-browser test-e2e test-compose quality bench bench-peers bench-durability clean
 
 help:
 	@echo "make demo              a research session loses its backend to kill -9, is resumed, and completes"
@@ -24,6 +24,7 @@ help:
 	@echo "make quality           ruff, mypy, import-linter, architecture tests"
 	@echo "make bench             the measurements behind the numbers in the documents"
 	@echo "make bench-peers       backtests against backtesting.py and vectorbt (installed in .venv-peers)"
+	@echo "make bench-durability  a phase transition against LangGraph and DBOS (installed in .venv-durability)"
 	@echo "make clean             remove the environment and everything generated"
 
 demo: $(STAMP)
@@ -68,6 +69,8 @@ quality: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.reconciliation
+	$(BIN)/python -m benchmarks.restart
+	$(BIN)/python -m benchmarks.durability
 	$(BIN)/python -m benchmarks.first_epoch
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.training
@@ -80,8 +83,14 @@ bench-peers: $(STAMP)
 	.venv-peers/bin/python -m pip install --quiet 'backtesting==0.6.5' 'vectorbt==0.28.1' 'plotly<6'
 	$(BIN)/python -m benchmarks.simulation --peers .venv-peers/bin/python
 
+# Other people's durable steps, likewise.
+bench-durability: $(STAMP)
+	test -x .venv-durability/bin/python || $(PYTHON) -m venv .venv-durability
+	.venv-durability/bin/python -m pip install --quiet 'langgraph==1.2.24' 'langgraph-checkpoint-sqlite==3.1.2' 'dbos==3.4.0'
+	$(BIN)/python -m benchmarks.durability --peers .venv-durability/bin/python
+
 clean:
-	rm -rf $(VENV) .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers .venv-durability build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ktrdr needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

@@ -26,11 +26,21 @@ ROWS = 10_000
 ROUNDS = 9
 LIMIT = 2.0
 INSTANCE = "benchmark"
+IDS = [f"research_{number:06d}" for number in range(ROWS)]
+CHECKPOINT = {
+    "sequence": 1,
+    "attempt": 1,
+    "checkpoint_type": "phase_transition",
+    "schema_version": 1,
+    "state": {"phase": "TRAINING", "research_notes": "n" * 1000},
+    "state_sha256": "0" * 64,
+    "fingerprint": {},
+    "created_at": 0.0,
+}
 
 
 async def fill(database: Database) -> None:
     """RUNNING backend-local sessions; every second one has a checkpoint."""
-    ids = [f"research_{number:06d}" for number in range(ROWS)]
     session = {
         "operation_type": OperationType.AGENT_RESEARCH.value,
         "status": Status.RUNNING.value,
@@ -43,20 +53,10 @@ async def fill(database: Database) -> None:
         "created_at": 0.0,
         "updated_at": 0.0,
     }
-    checkpoint = {
-        "sequence": 1,
-        "attempt": 1,
-        "checkpoint_type": "phase_transition",
-        "schema_version": 1,
-        "state": {"phase": "TRAINING", "research_notes": "n" * 1000},
-        "state_sha256": "0" * 64,
-        "fingerprint": {},
-        "created_at": 0.0,
-    }
     async with database.transaction() as tx:
-        await tx.connection.execute(insert(operations), [{"operation_id": one, **session} for one in ids])
+        await tx.connection.execute(insert(operations), [{"operation_id": one, **session} for one in IDS])
         await tx.connection.execute(
-            insert(checkpoints), [{"operation_id": one, **checkpoint} for one in ids[::2]]
+            insert(checkpoints), [{"operation_id": one, **CHECKPOINT} for one in IDS[::2]]
         )
 
 

@@ -165,5 +165,5 @@ async def test_an_instance_that_looks_abandoned_is_given_the_time_to_renew(
     async with database.transaction() as tx:
         assert await tx.instances.acquire("other", ELSEWHERE, LEASE_SECONDS) is None
     await asyncio.wait_for(waiting, 2.0)
-    await StartupReconciliation(database, "me").reconcile()
+    await StartupReconciliation(database, "me", lock.holder).reconcile()
     assert (await get(database, "op_1")).status is Status.PENDING
