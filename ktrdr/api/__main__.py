@@ -97,7 +97,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 async def serve(settings: Settings, listener: socket.socket) -> int:
-    """Returns the exit status: 0, or 1 when another backend has taken this one's name."""
+    """Returns the exit status: 0, or 1 when it ended because it had to."""
     backend = Backend(settings)
     await backend.open()
     config = uvicorn.Config(
@@ -110,8 +110,8 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
     )
     host, port = listener.getsockname()[:2]
     log.info("ktrdr serves http://%s:%s (home %s)", host, port, settings.home)
-    await Server(config, backend.closing, lambda: backend.lock.lost).serve([listener])
-    return 1 if backend.lock.lost else 0
+    await Server(config, backend.closing, lambda: backend.has_to_end).serve([listener])
+    return 1 if backend.has_to_end else 0
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

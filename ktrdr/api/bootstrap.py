@@ -59,6 +59,7 @@ class Backend:
         self.settings = settings
         self.database = Database(settings.url)
         self.closing = asyncio.Event()
+        self._broken = False
         self.executor = executor_of(settings)
         self.dispatcher = Dispatcher(
             self.database,
@@ -103,6 +104,16 @@ class Backend:
         self.leaks = LeaksService(self.database, self.catalog, settings.artifacts)
         self.data = DataService(self.catalog, max_bytes=settings.max_import_bytes)
 
+    @property
+    def has_to_end(self) -> bool:
+        """Another backend has taken its name, or one of its loops has failed: a half is worse than none."""
+        return self.lock.lost or self._broken
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("the %s failed: this backend ends", task.get_name(), exc_info=task.exception())
+            self._broken = True
+
     def wake(self) -> None:
         self.supervisor.wake()
         self.dispatcher.wake()
@@ -129,7 +140,7 @@ class Backend:
             asyncio.create_task(self.cleanup.run(), name="cleanup"),
         ]
         for task in tasks:
-            task.add_done_callback(_report)
+            task.add_done_callback(self._ended)
         try:
             yield
         finally:
@@ -139,9 +150,11 @@ class Backend:
             await self.supervisor.stop()
             self.lock.stop()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.lock.release()
-            await self.executor.close()
-            await self.database.close()
+            try:
+                await self.lock.release()
+            finally:
+                await self.executor.close()
+                await self.database.close()
 
 
 def executor_of(settings: Settings) -> OperationExecutor:
@@ -172,8 +185,3 @@ def prepare_home(settings: Settings) -> None:
             f"The home {settings.home} can't be written to ({error.strerror}). "
             "Make it writable, or name another with KTRDR_HOME."
         ) from error
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("%s ended", task.get_name(), exc_info=task.exception())

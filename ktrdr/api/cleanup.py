@@ -31,6 +31,8 @@ class PeriodicCleanup:
                 done = await self._service.clean_up(stopping=self._stop.is_set)
             except DatabaseUnavailable as outage:
                 log.warning("the cleanup waits for the database: %s", outage.message)
+            except OSError as error:
+                log.warning("the cleanup waits for the disk: %s", error)
             else:
                 seconds = min(self._first_seconds, self._seconds) if done.more else self._seconds
 
