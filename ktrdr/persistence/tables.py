@@ -229,8 +229,8 @@ resumes = Table(
     Column("position", Json, nullable=False),
     Column("error_code", String(60)),
     Column("error_message", LongText),
-    Column("ended_at", Double),
     Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
     Index("ix_operation_resumes_operation", "operation_id"),
     sqlite_autoincrement=True,
 )

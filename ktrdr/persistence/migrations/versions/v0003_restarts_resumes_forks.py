@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("operation_checkpoints", sa.Column("seal", sa.JSON(none_as_null=True)))
     op.create_table(
         "backend_starts",
         sa.Column("start_id", sa.Integer(), primary_key=True, autoincrement=True),
@@ -37,7 +36,6 @@ def upgrade() -> None:
         sa.Column("position", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("error_code", sa.String(60)),
         sa.Column("error_message", sa.Text()),
-        sa.Column("ended_at", sa.Double()),
         sa.Column("created_at", sa.Double(), nullable=False),
         sqlite_autoincrement=True,
     )
