@@ -34,7 +34,7 @@ from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.workbench import Step, Workbench
 from ktrdr.data.catalog import Catalog
 from ktrdr.domain.operations import NewOperation, OperationType
-from ktrdr.domain.sessions import AgentSession, GateThresholds, Phase, TriggerReason
+from ktrdr.domain.sessions import GateThresholds, Phase, TriggerReason
 from ktrdr.persistence.tables import operations
 from ktrdr.persistence.unit_of_work import Database
 
@@ -42,6 +42,7 @@ ROUNDS = 300
 LIMIT = 3.0
 LARGE = 50_000
 TRANSITIONS = 100
+VARIANTS = 8
 STATES_LIMIT = 3.0
 SESSION, ROW = "research_1", "row"
 STRATEGY = Path(__file__).parents[1] / "docs" / "strategies" / "momentum_demo.yaml"
@@ -52,12 +53,11 @@ Timed = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Subject:
-    """A claimed session whose research notes have a given length, and a row to compare with."""
+    """A claimed session in a few variants of one length, and a row to compare with."""
 
     database: Database
     bench: Workbench
-    session: AgentSession
-    notes: int
+    variants: tuple[Step, ...]
 
     @classmethod
     async def make(cls, database: Database, notes: int) -> Subject:
@@ -78,20 +78,15 @@ class Subject:
         assert operation is not None
         thresholds = GateThresholds(0.35, 0.0, 0.5, 10)
         bench = Workbench(database, operation, thresholds, Catalog(None), asyncio.Event())
-        return cls(
-            database, bench, replace(session, phase=Phase.BACKTESTING, strategy_config=strategy), notes
-        )
-
-    def at(self, number: int) -> AgentSession:
-        """The session with notes of its own, which no database can compress."""
-        noise = random.Random(number).randbytes(self.notes * 3 // 4)
-        return replace(self.session, research_notes=base64.b64encode(noise).decode())
+        session = replace(session, phase=Phase.BACKTESTING, strategy_config=strategy)
+        texts = (noise(number, notes) for number in range(VARIANTS))
+        return cls(database, bench, tuple(Step(replace(session, research_notes=one)) for one in texts))
 
     def state(self, number: int) -> dict[str, Any]:
-        return build(self.at(number)).to_json()
+        return build(self.variants[number % VARIANTS].session).to_json()
 
     async def transition(self, number: int) -> None:
-        await self.bench.commit(Step(self.at(number)))
+        await self.bench.commit(self.variants[number % VARIANTS])
 
     async def one_row(self, number: int) -> None:
         """The floor: the same state in one row, through the same engine."""
@@ -99,6 +94,11 @@ class Subject:
             await tx.connection.execute(
                 update(operations).where(operations.c.operation_id == ROW).values(progress=self.state(number))
             )
+
+
+def noise(number: int, length: int) -> str:
+    """A text that no database can compress."""
+    return base64.b64encode(random.Random(number).randbytes(length * 3 // 4)).decode()
 
 
 def bare_sqlite(path: Path, subject: Subject) -> Timed:

@@ -43,7 +43,14 @@ async def rename(database: Database, old: str, new: str) -> None:
 
 
 async def test_a_start_says_what_it_found(database: Database) -> None:
-    """Own sessions and lost workers together, apart from what runs, waits or has ended."""
+    """Own sessions and lost workers together, apart from what runs, waits, has ended or is not ours."""
+    async with database.transaction() as tx:
+        assert await tx.instances.acquire("other", "its holder", 15.0) is None
+    for operation_id in ("others", "others_that_waits"):
+        await insert(
+            database, operation_id, OperationType.AGENT_RESEARCH, is_backend_local=True, owner="other"
+        )
+    assert await claim(database, "others", "other", lease_seconds=None) == 1
     for number in range(3):
         await session(database, f"session_{number}", checkpoint=number > 0)
     await insert(database, "waits")
