@@ -73,6 +73,7 @@ def test_lineage_is_shown_with_a_session_and_in_the_history(backend: Answers, kt
     backend.give("GET /agent/status", session)
     backend.give("GET /agent/sessions/4", session)
     backend.give("GET /agent/sessions", [session, SESSION])
+    backend.give("GET /operations/research_1", {"stuck": None})
     for words in (["status"], ["history"]):
         status, out, _ = ktrdr("research", *words)
         assert status == 0
