@@ -1,6 +1,7 @@
 """aiosqlite with one trip to the connection's thread for each statement, where its own cursor makes four.
 
 A trip takes longer than SQLite does for most statements, and a transaction holds the only writer meanwhile.
+There are no server-side cursors: nothing here reads more rows than it keeps.
 """
 
 from __future__ import annotations
