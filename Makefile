@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RAY_STAMP := $(VENV)/.installed-ray
+# Integration tests at a time: they wait more than they compute.
+JOBS ?= 2
 # Extra options for pip, e.g. an index with CPU-only builds of PyTorch.
 PIP_OPTIONS ?=
 
@@ -36,7 +38,7 @@ test-unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/contract tests/browser
 
 test-integration: $(STAMP)
-	$(BIN)/python -m pytest -m 'not ray' tests/executors tests/integration tests/crash
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not ray' tests/executors tests/integration tests/crash
 
 test-ray: $(RAY_STAMP)
 	$(BIN)/python -m pytest -m ray tests/executors tests/integration
