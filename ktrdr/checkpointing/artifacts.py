@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -82,30 +81,27 @@ def delete_generation(root: Path, manifest: Manifest) -> None:
         shutil.rmtree(_directory(root, manifest), ignore_errors=True)
 
 
-def delete_older(root: Path, operation_id: str, keep: Manifest) -> None:
-    """Remove the operation's earlier generations, and what a killed writer left behind.
+def generations(root: Path, operation_id: str) -> frozenset[str]:
+    """The names of what lies in an operation's folder, with what killed writers left there."""
+    with suppress(OSError):  # none yet, or a disk that is away: then nothing is removed
+        return frozenset(os.listdir(root / operation_id))
+    return frozenset()
 
-    What is newer than `keep` stays: the next generation in the writing, or that of the attempt which
-    replaced a process that was stopped right before it came here.
+
+def delete_older(root: Path, operation_id: str, older: Iterable[str], keep: Manifest) -> None:
+    """Remove what an attempt found when it began, or wrote before `keep`.
+
+    By name, never by time: the attempt may have slept here while another replaced it, and a clock may
+    have been set.
     """
-    kept = _directory(root, keep)
-    with suppress(FileNotFoundError):  # `keep` itself may be gone by then, removed by its successor
-        written = kept.stat().st_mtime_ns
-        for entry in [*kept.parent.iterdir()]:
-            if entry.name != kept.name and _modified(entry) < written:
-                shutil.rmtree(entry, ignore_errors=True)
+    for name in older:
+        if f"{operation_id}/{name}" != keep.path:
+            shutil.rmtree(root / operation_id / name, ignore_errors=True)
 
 
 def delete_all(root: Path, operation_id: str) -> None:
     """Remove every generation of an operation: it is complete, and its row points at none."""
     shutil.rmtree(root / operation_id, ignore_errors=True)
-
-
-def _modified(entry: Path) -> float:
-    try:
-        return entry.stat().st_mtime_ns
-    except FileNotFoundError:  # renamed or removed meanwhile: not ours to remove
-        return math.inf
 
 
 def _directory(root: Path, manifest: Manifest) -> Path:

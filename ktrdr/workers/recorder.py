@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ktrdr.checkpointing.artifacts import delete_all, delete_older
+from ktrdr.checkpointing.artifacts import delete_all, delete_older, generations
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.fingerprints import Fingerprint
@@ -68,6 +68,7 @@ class Recorder:
         self._progress = Progress()
         self._warning: str | None = None
         self._pointer: Pointer | None = None
+        self._older: frozenset[str] = frozenset()  # generations of no more use once the next is recorded
         self._fingerprint: Fingerprint | None = None
         self._operation: Operation | None = None
         self._beat: asyncio.Task[None] | None = None
@@ -161,6 +162,7 @@ class Recorder:
             if operation is None:
                 return None
             stored = await tx.checkpoints.get(operation_id)
+        self._older = generations(self._artifacts, operation_id)
         return Claimed(operation, stored)
 
     def _start_beat(self) -> None:
@@ -233,8 +235,9 @@ class Recorder:
             self._tried_at = time.monotonic()
             if self._pointer is pointer:
                 self._pointer = None
-        if pointer.artifacts is not None:  # only now is the older generation of no more use
-            delete_older(self._artifacts, self._claimed().operation_id, pointer.artifacts)
+        if pointer.artifacts is not None:
+            delete_older(self._artifacts, self._claimed().operation_id, self._older, pointer.artifacts)
+            self._older = frozenset({pointer.artifacts.path.rpartition("/")[2]})
 
     async def _finish(self, event: Event, last: Pointer | None, outcome: Mapping[str, Any]) -> bool:
         await self._end_beat()

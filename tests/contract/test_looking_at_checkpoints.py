@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ktrdr.api.services.checkpoints_service import CheckpointsService
-from ktrdr.checkpointing.artifacts import delete_generation, delete_older, write_generation
+from ktrdr.checkpointing.artifacts import delete_generation, delete_older, generations, write_generation
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest
 from ktrdr.domain.errors import CheckpointCorrupted
 from ktrdr.persistence.unit_of_work import Database, Transaction
@@ -28,13 +28,14 @@ class Runner:
     async def save(self) -> Manifest:
         """Files, then the row, then the older files go."""
         self.epoch += 1
+        older = generations(self._artifacts, "op_1")
         written = write_generation(self._artifacts, "op_1", {"tensors": str(self.epoch).encode()})
         async with self._database.transaction() as tx:
             state = {"epoch": self.epoch}
             await tx.checkpoints.save(
                 "op_1", self._attempt, CheckpointType.PERIODIC, state, written, FINGERPRINT
             )
-        delete_older(self._artifacts, "op_1", written)
+        delete_older(self._artifacts, "op_1", older, written)
         return written
 
     def saves_behind_the_next_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
