@@ -6,6 +6,7 @@ import argparse
 import random
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,8 +90,8 @@ def run(database: str, wanted: argparse.Namespace, until: float) -> Tally:
 def _play(theatre: Theatre, scene: Scene, whole: Outcome, tally: Tally) -> None:
     try:
         outcome = theatre.play(plan=scene.plan, blows=scene.blows, hash_seed=scene.hash_seed)
-    except AssertionError as broken:
-        tally.losses.append("\n".join([str(broken), *broken.__notes__]))
+    except Exception as broken:  # whatever it is, it is a loss and no end of the run
+        tally.losses.append("".join(traceback.format_exception(broken)))
         said = "LOST"
     else:
         tally.add(scene, outcome, whole)

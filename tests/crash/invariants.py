@@ -28,7 +28,7 @@ async def _check(url: str, home: Path) -> None:
     database = Database(url)
     try:
         async with database.read() as tx:
-            session = await tx.sessions.get(1)
+            [session] = await tx.sessions.list(2)
             own = session.operation_id
             found = {one.operation_id: one for one in await tx.operations.list()}
             assert set(found) == {own, *(f"{own}.{name}" for name in CHILDREN)}, "one child a phase"

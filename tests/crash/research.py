@@ -74,6 +74,9 @@ class Research:
         self._resumes = 0
         self._set_going = time.monotonic()
         self._operation_id: str | None = None
+        self._session = (
+            "/agent/sessions/?"  # PostgreSQL counts a number also for a trigger that was rolled back
+        )
         self._restarted = False
         self._finished: dict[str, Mapping[str, Any]] = {}  # children that were seen COMPLETED
         self._furthest = 0
@@ -148,6 +151,7 @@ class Research:
         answer = self.backend.client.get(f"/operations/{self._operation_id}")
         if answer.status_code == 503:
             return None
+        assert answer.status_code == 200, answer.text
         found: Mapping[str, Any] = answer.json()["data"]
         self._look_at_session()
         if self._restarted:
@@ -167,22 +171,27 @@ class Research:
         known = answer.json()["data"]
         assert len(known) <= 1
         if known:
-            self._operation_id = known[0]["operation_id"]
+            self._know(known[0])
             return
         body = {"trigger_reason": "start_new_cycle", "seed": SEED, "strategy": STRATEGY, "dataset": "nasdaq"}
         answer = self.backend.client.post("/agent/trigger", json=body)
         if answer.status_code == 503:
             return
         assert answer.status_code == 202, answer.text
-        self._operation_id = answer.json()["data"]["operation_id"]
+        self._know(answer.json()["data"])
         self._restarted = False  # there was nothing yet to tell the truth about
         self._set_going = time.monotonic()
 
+    def _know(self, session: Mapping[str, Any]) -> None:
+        self._operation_id = session["operation_id"]
+        self._session = f"/agent/sessions/{session['session_id']}"
+
     def _look_at_session(self) -> None:
         """A phase that was reached stays reached, and a child that was finished is never touched again."""
-        answer = self.backend.client.get("/agent/sessions/1")
+        answer = self.backend.client.get(self._session)
         if answer.status_code == 503:
             return
+        assert answer.status_code == 200, answer.text
         session = answer.json()["data"]
         reached = PHASES.index(session["phase"])
         assert reached >= self._furthest, f"{session['phase']} after {PHASES[self._furthest]}"
@@ -216,7 +225,7 @@ class Research:
         self._set_going = time.monotonic()
 
     def _outcome(self, done: Mapping[str, Any]) -> Outcome:
-        session = self.backend.get("/agent/sessions/1")
+        session = self.backend.get(self._session)
         return Outcome(done["result"]["fingerprint"], computed(session), self.kills(), self._resumes)
 
 

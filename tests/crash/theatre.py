@@ -59,7 +59,7 @@ class Theatre:
             self._sweep(backend)
             backend.stop()
             invariants.check(url, home)
-        except AssertionError as failed:
+        except Exception as failed:
             failed.add_note(f"killed: {research.kills()}; kept in {home}")
             raise
         finally:
