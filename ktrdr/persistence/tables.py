@@ -175,6 +175,9 @@ trials = Table(
     Column("validation_metrics", Json),
     Column("verdict", String(20), nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("segment", String(20), nullable=False, server_default="validation"),
+    Column("brief", LongText, nullable=False, server_default=""),
+    Column("lesson", LongText, nullable=False, server_default=""),
 )
 
 holdout_openings = Table(
@@ -244,4 +247,72 @@ forks = Table(
     Column("phase", String(20), nullable=False),
     Column("changes", Json, nullable=False),
     Column("created_at", Double, nullable=False),
+)
+
+# Every request to a language model: reserved at its worst cost, then what it came to.
+llm_calls = Table(
+    "llm_calls",
+    metadata,
+    Column("call_id", Integer, primary_key=True, autoincrement=True),
+    Column("operation_id", Key, ForeignKey("operations.operation_id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("purpose", String(20), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("try", Integer, nullable=False),
+    Column("request_sha256", String(64), nullable=False),
+    Column("model", String(120), nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("worst_usd", Double, nullable=False),
+    Column("cost_usd", Double),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("response", Json),
+    Column("error_message", LongText),
+    Column("reserved_at", Double, nullable=False),
+    Column("ended_at", Double),
+    UniqueConstraint("operation_id", "purpose", "sequence", "try"),
+    Index("ix_llm_calls_reserved", "reserved_at"),
+    sqlite_autoincrement=True,
+)
+
+# What may be spent: `day`, `session:<operation id>` or `campaign:<operation id>`.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("scope", String(140), primary_key=True),
+    Column("limit_usd", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+# What a session's assessor thought worth testing next.
+hypotheses = Table(
+    "hypotheses",
+    metadata,
+    Column("hypothesis_id", Integer, primary_key=True, autoincrement=True),
+    Column("operation_id", Key, ForeignKey("operations.operation_id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("statement", LongText, nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    UniqueConstraint("operation_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+# A series of sessions, itself an operation.
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("operation_id", Key, ForeignKey("operations.operation_id"), primary_key=True),
+    Column("sessions", Integer, nullable=False),
+    Column("parallel", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+campaign_sessions = Table(
+    "campaign_sessions",
+    metadata,
+    Column("campaign_id", Key, ForeignKey("campaigns.operation_id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("operation_id", Key, ForeignKey("operations.operation_id"), nullable=False, unique=True),
 )

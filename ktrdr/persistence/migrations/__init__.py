@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ktrdr.domain.errors import RefusedToStart
 
-HEAD = "0004"  # a test compares it with the newest revision
+HEAD = "0005"  # a test compares it with the newest revision
 
 
 def upgrade(connection: Connection) -> None:
