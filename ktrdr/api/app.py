@@ -34,7 +34,7 @@ PREFIX = "/api/v1"
 def create_app(backend: Backend) -> ASGIApp:
     """Routes inside, the guard outside."""
     refusals: dict[int | str, dict[str, Any]] = {
-        code: {"model": Failure} for code in (404, 409, 413, 422, 503)
+        code: {"model": Failure} for code in (404, 409, 413, 422, 429, 503)
     }
     app = FastAPI(title="ktrdr", version=__version__, lifespan=backend.lifespan, responses=refusals)
     errors.install(app)

@@ -1,0 +1,121 @@
+"""The journal of calls to a language model: reserved, then what became of them."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ktrdr.domain.calls import Answer, CallStatus, JournalledCall, NewCall
+from ktrdr.persistence.tables import db_now, llm_calls
+
+_columns = llm_calls.c
+_SHOWN = tuple(_columns[name] for name in JournalledCall.__dataclass_fields__ if name != "number")
+
+
+class Calls:
+    """The rows of `llm_calls`, inside one transaction. Whoever ends a call ends it once: losing is a result."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def answer(
+        self, operation_id: str, purpose: str, sequence: int, sha256: str
+    ) -> Mapping[str, Any] | None:
+        """The recorded answer to this very request; None when it was never answered."""
+        query = (
+            select(_columns.response)
+            .where(
+                _columns.operation_id == operation_id,
+                _columns.purpose == purpose,
+                _columns.sequence == sequence,
+                _columns.request_sha256 == sha256,
+                _columns.status == CallStatus.RECORDED.value,
+            )
+            .order_by(_columns["try"].desc())
+            .limit(1)
+        )
+        found: Mapping[str, Any] | None = await self._connection.scalar(query)
+        return found
+
+    async def give_up(self, operation_id: str) -> int:
+        """The calls that were on their way when an earlier attempt ended are LOST; how many there were."""
+        statement = (
+            update(llm_calls)
+            .where(_columns.operation_id == operation_id, _columns.status == CallStatus.RESERVED.value)
+            .values(
+                status=CallStatus.LOST.value,
+                cost_usd=_columns.worst_usd,
+                error_message="the backend ended before an answer was recorded",
+                ended_at=db_now(),
+            )
+        )
+        return (await self._connection.execute(statement)).rowcount
+
+    async def reserve(self, call: NewCall) -> int:
+        """A row for a call that is about to be sent; its id."""
+        same = (
+            _columns.operation_id == call.operation_id,
+            _columns.purpose == call.purpose,
+            _columns.sequence == call.sequence,
+        )
+        tries = await self._connection.scalar(select(func.max(_columns["try"])).where(*same))
+        statement = insert(llm_calls).values(
+            {
+                "operation_id": call.operation_id,
+                "attempt": call.attempt,
+                "purpose": call.purpose,
+                "sequence": call.sequence,
+                "try": (tries or 0) + 1,
+                "request_sha256": call.request_sha256,
+                "model": call.model,
+                "status": CallStatus.RESERVED.value,
+                "worst_usd": call.worst_usd,
+                "reserved_at": db_now(),
+            }
+        )
+        return int((await self._connection.execute(statement.returning(_columns.call_id))).scalar_one())
+
+    async def record(self, call_id: int, answer: Answer) -> bool:
+        """Keep the answer; False when another attempt has given this call up."""
+        return await self._end(
+            call_id,
+            status=CallStatus.RECORDED.value,
+            cost_usd=answer.cost_usd,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            response=dict(answer.response),
+        )
+
+    async def refuse(self, call_id: int, message: str) -> bool:
+        """The provider did nothing for it: it costs nothing."""
+        return await self._end(
+            call_id, status=CallStatus.REFUSED.value, cost_usd=0.0, error_message=message
+        )
+
+    async def lose(self, call_id: int, message: str) -> bool:
+        """It was sent and no answer came: it counts as what it may have cost."""
+        return await self._end(
+            call_id, status=CallStatus.LOST.value, cost_usd=_columns.worst_usd, error_message=message
+        )
+
+    async def list(self, operation_id: str) -> builtins.list[JournalledCall]:
+        """An operation's calls, oldest first."""
+        query = (
+            select(*_SHOWN, _columns["try"].label("number"))
+            .where(_columns.operation_id == operation_id)
+            .order_by(_columns.call_id)
+        )
+        rows = (await self._connection.execute(query)).mappings()
+        return [JournalledCall(**{**row, "status": CallStatus(row["status"])}) for row in rows]
+
+    async def _end(self, call_id: int, **values: Any) -> bool:
+        statement = (
+            update(llm_calls)
+            .where(_columns.call_id == call_id, _columns.status == CallStatus.RESERVED.value)
+            .values(**values, ended_at=db_now())
+        )
+        return (await self._connection.execute(statement)).rowcount == 1
