@@ -92,9 +92,7 @@ class Calls:
 
     async def refuse(self, call_id: int, message: str) -> bool:
         """The provider did nothing for it: it costs nothing."""
-        return await self._end(
-            call_id, status=CallStatus.REFUSED.value, cost_usd=0.0, error_message=message
-        )
+        return await self._end(call_id, status=CallStatus.REFUSED.value, cost_usd=0.0, error_message=message)
 
     async def lose(self, call_id: int, message: str) -> bool:
         """It was sent and no answer came: it counts as what it may have cost."""
