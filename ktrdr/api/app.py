@@ -13,6 +13,7 @@ from ktrdr.api.bootstrap import Backend
 from ktrdr.api.guard import Guard
 from ktrdr.api.routes import (
     agent,
+    budget,
     checkpoints,
     data,
     following,
@@ -42,6 +43,7 @@ def create_app(backend: Backend) -> ASGIApp:
         agent.router(backend.agent),
         operations.router(backend.operations, backend.resumes),
         forks.router(backend.forks),
+        budget.router(backend.budgets, backend.doctor),
         following.router(backend.operations, backend.closing),
         history.router(backend.history),
         checkpoints.router(backend.checkpoints, backend.retention),

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.calls import DAY, Budget, Limits, campaign_scope, session_scope
-from ktrdr.persistence.tables import budgets, campaign_sessions, db_now, llm_calls
+from ktrdr.persistence.tables import budgets, campaign_sessions, campaigns, db_now, llm_calls
 
 _BUDGET_LOCK = 0x6B746C
 _DAY_SECONDS = 86_400
@@ -62,6 +62,10 @@ class Budgets:
             campaign_sessions.c.campaign_id == campaign_id
         )
         return Budget(scope, limit, await self._spent(llm_calls.c.operation_id.in_(members)))
+
+    async def is_campaign(self, operation_id: str) -> bool:
+        query = select(campaigns.c.operation_id).where(campaigns.c.operation_id == operation_id)
+        return await self._connection.scalar(query) is not None
 
     async def of(self, operation_id: str, limits: Limits) -> tuple[Budget, ...]:
         """Every budget that a call of this session counts in."""

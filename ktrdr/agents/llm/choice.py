@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
+from pathlib import Path
 
+from ktrdr.agents.llm.waiting import Patience
+from ktrdr.domain.calls import Limits
+
+REDACTED = "[key]"
 PLACEHOLDER = "no-key-is-needed"  # for a server of one's own; the libraries insist on some text
 
 
@@ -70,11 +75,25 @@ class Key:
         """The text without the key, and without long pieces of it: some providers echo half of one."""
         if self.text is None:
             return text
-        for length in {len(self.text), len(self.text) * 3 // 4, len(self.text) // 2}:
-            if length >= 8:
-                for start in range(len(self.text) - length + 1):
-                    text = text.replace(self.text[start : start + length], "[key]")
+        text = text.replace(self.text, REDACTED)
+        for length in (len(self.text) * 3 // 4, len(self.text) // 2):
+            for start in range(len(self.text) - length + 1) if length >= 8 else ():
+                text = text.replace(self.text[start : start + length], REDACTED)
         return text
+
+
+@dataclass(frozen=True)
+class LanguageModelSettings:
+    """What the user said about the model."""
+
+    choice: Choice
+    base_url: str | None = None
+    timeout: float = 120.0
+    max_output_tokens: int = 8192
+    prices: Path | None = None
+    allow_unknown_price: bool = False
+    limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)
 
 
 def missing_libraries(provider: Provider) -> list[str]:

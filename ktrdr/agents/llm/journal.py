@@ -67,6 +67,8 @@ class Journal:
         Interrupted when this attempt should not go on.
         """
         one = self._operation
+        if self._stop.is_set():
+            raise Interrupted(Interruption.SHUTDOWN)
         async with self._database.transaction() as tx:
             await tx.budgets.lock()
             await self._own(tx)
@@ -154,6 +156,6 @@ def exhausted_message(budget: Budget, needed: float, session_id: str) -> str:
         named = "The campaign's budget"
         command = f"ktrdr research budget --campaign {budget.scope.partition(':')[2]} --set {whole:.2f}"
     return (
-        f"{named} of ${budget.limit_usd:.2f} does not take the next request: ${budget.spent_usd:.4f} are spent "
-        f"and it may cost ${needed:.4f}. Raise it ({command}), then: ktrdr research resume {session_id}"
+        f"{named} of ${budget.limit_usd:.2f} does not take the next request: ${budget.spent_usd:.4f} are "
+        f"spent and it may cost ${needed:.4f}. Raise it ({command}), then: ktrdr research resume {session_id}"
     )

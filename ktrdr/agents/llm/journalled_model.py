@@ -128,8 +128,11 @@ class JournalledModel(WrapperModel):
 
     async def _last_moment(self, call: Reserved, task: asyncio.Task[ModelResponse], seconds: float) -> None:
         await asyncio.wait({task}, timeout=seconds)
-        if task.done() and task.exception() is None:
+        error = task.exception() if task.done() else None
+        if task.done() and error is None:
             await self._recorded(call, task.result())
+        elif isinstance(error, AgentRunError | UserError) and not failure_of(error).lost:
+            await self._journal.refuse(call, self._redact(failure_of(error).message))
         else:
             await self._journal.lose(call, "it was stopped before it was answered")
 

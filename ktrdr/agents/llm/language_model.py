@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ktrdr.agents.llm.choice import INSTALL, KEYS, Choice, Key, missing_libraries
+from ktrdr.agents.llm.choice import INSTALL, KEYS, Key, LanguageModelSettings, missing_libraries
 from ktrdr.agents.llm.pricing import Prices, read_table
-from ktrdr.agents.llm.waiting import Patience
-from ktrdr.domain.calls import Limits
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import Operation
 from ktrdr.persistence.unit_of_work import Database
@@ -19,20 +15,6 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 NOT_CONFIGURED = "LLM_NOT_CONFIGURED"
-
-
-@dataclass(frozen=True)
-class LanguageModelSettings:
-    """What the user said about the model."""
-
-    choice: Choice
-    base_url: str | None = None
-    timeout: float = 120.0
-    max_output_tokens: int = 8192
-    prices: Path | None = None
-    allow_unknown_price: bool = False
-    limits: Limits = Limits()
-    patience: Patience = Patience()
 
 
 class LanguageModel:
@@ -65,7 +47,7 @@ class LanguageModel:
         return found
 
     def load(self) -> None:
-        """Import what is needed and build the client; seconds, once. Does nothing while something is missing."""
+        """Import what is needed and build the client, once; nothing while something is missing."""
         if self._model is None and not self.missing():
             from ktrdr.agents.llm.providers import model_of
 
