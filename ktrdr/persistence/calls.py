@@ -17,7 +17,7 @@ _SHOWN = tuple(_columns[name] for name in JournalledCall.__dataclass_fields__ if
 
 
 class Calls:
-    """The rows of `llm_calls`, inside one transaction. Whoever ends a call ends it once: losing is a result."""
+    """The rows of `llm_calls`, inside one transaction. A call is ended once: losing that race is a result."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
