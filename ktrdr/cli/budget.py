@@ -25,7 +25,7 @@ def budget(
     if set_ is not None and session is None and campaign is None:
         raise typer.BadParameter("--set needs --session ID or --campaign ID; the day's is --day USD")
     client = Client()
-    whose = {"session_id": session, "campaign_id": campaign}
+    whose: dict[str, Any] = {"session_id": session, "campaign_id": campaign}
     if day is not None:
         client.put("/agent/budget", {"limit_usd": day})
     if set_ is not None:

@@ -245,7 +245,9 @@ async def test_a_session_stops_before_its_budget(database: Database) -> None:
     """No request goes out that could go beyond; raised, the same conversation goes on."""
 
     def dear(asked: Asked) -> Reply:
-        return replace(three_steps(asked), output_tokens=4000)
+        reply = three_steps(asked)
+        assert isinstance(reply, Say | Call)
+        return replace(reply, output_tokens=4000)
 
     with FakeProvider(dear) as provider:
         llm = model_over(database, provider)

@@ -82,6 +82,11 @@ class FakeProvider:
         with self._lock:
             return [one for one in self.served if one.paid]
 
+    def forget(self) -> None:
+        """Begin to count anew."""
+        with self._lock:
+            self.served.clear()
+
     def texts(self) -> list[str]:
         """Every request's body as it came, to search in."""
         with self._lock:
