@@ -8,8 +8,10 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.provider.conversation import TOOLS, script
 from tests.provider.replies import Asked, Reply
 from tests.provider.server import FakeProvider
 
+T = TypeVar("T")
 REQUESTS = 2 * (TOOLS + 1)  # of an uninterrupted life: design and assess
 BOUNDARIES = 1 + 2 * REQUESTS  # the claim, then a reservation and a record each
 BUDGET = 1000.0
@@ -45,7 +48,11 @@ class Watched:
     """The script, and at each request a look into the journal: it is there, and within the budget."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self._database = Database(url)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="watch")
+        self._thread.start()
+        self._run(self._database.migrate())
         self.operation_id = ""
         self._lock = threading.Lock()
         self.wrong: list[str] = []
@@ -67,22 +74,25 @@ class Watched:
         return script(asked)
 
     def rows(self) -> list[JournalledCall]:
-        return asyncio.run(self._rows())
+        return self._run(self._rows())
+
+    def close(self) -> None:
+        self._run(self._database.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     async def _rows(self) -> list[JournalledCall]:
-        database = Database(self.url)
-        try:
-            await database.migrate()
-            async with database.read() as tx:
-                return await tx.calls.list(self.operation_id)
-        finally:
-            await database.close()
+        async with self._database.read() as tx:
+            return await tx.calls.list(self.operation_id)
+
+    def _run(self, what: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
 
 
 @contextmanager
 def staged(url: str) -> Iterator[tuple[Watched, FakeProvider, Lives]]:
     watched = Watched(url)
-    assert watched.rows() == []
     with FakeProvider(watched) as provider:
         command = [sys.executable, "-m", "tests.provider.conversation", url, provider.url("anthropic")]
         pipe = subprocess.PIPE
@@ -91,6 +101,7 @@ def staged(url: str) -> Iterator[tuple[Watched, FakeProvider, Lives]]:
             assert process.stdin is not None
             process.stdin.close()
             assert process.wait(timeout=60) == 0
+    watched.close()
     assert watched.wrong == []
 
 
@@ -142,12 +153,17 @@ def test_a_hundred_kills_at_any_instant(database_url: str) -> None:
     chosen = random.Random(7)
     with staged(database_url) as (watched, provider, conversation):
         kills = lost = paid = sessions = 0
+        watched.begin("timed")
+        begun = time.monotonic()
+        assert conversation.live("timed whole")[0] == 0
+        longest = time.monotonic() - begun
+        judge(watched, provider)
         while kills < KILLS:
             watched.begin(f"session{sessions}")
             sessions += 1
             status, said = -9, None
             while status == -9:
-                word = f"instant {chosen.uniform(0.05, 0.6):.3f}" if kills < KILLS else "whole"
+                word = f"instant {chosen.uniform(0.1, 0.9 * longest):.3f}" if kills < KILLS else "whole"
                 status, said = conversation.live(f"{watched.operation_id} {word}")
                 kills += status == -9
             assert status == 0
