@@ -27,6 +27,7 @@ class NewCall:
     attempt: int
     purpose: str
     sequence: int
+    number: int  # how-manieth try of this request
     request_sha256: str
     model: str
     worst_usd: float

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.calls import DAY, Budget, Limits, campaign_scope, session_scope
-from ktrdr.persistence.tables import budgets, campaign_sessions, campaigns, db_now, llm_calls
+from ktrdr.persistence.tables import budgets, campaign_sessions, campaigns, db_midnight, db_now, llm_calls
 
 _BUDGET_LOCK = 0x6B746C
-_DAY_SECONDS = 86_400
+_CAMPAIGN = campaign_scope("")
 # Until it is known what a call cost, it counts as the most it can.
 _COUNTED = func.coalesce(llm_calls.c.cost_usd, llm_calls.c.worst_usd)
+_TODAY = llm_calls.c.reserved_at >= db_midnight()
 
 
 class Budgets:
@@ -35,52 +36,74 @@ class Budgets:
         statement = self._dialect.insert(budgets).values(scope=scope, **values)
         await self._connection.execute(statement.on_conflict_do_update(index_elements=["scope"], set_=values))
 
-    async def day(self, limits: Limits) -> Budget:
-        """Of the day, from midnight UTC by the database's clock."""
-        now = (await self._connection.execute(select(db_now()))).scalar_one()
-        since = now // _DAY_SECONDS * _DAY_SECONDS
-        limit = await self._limit(DAY)
-        spent = await self._spent(llm_calls.c.reserved_at >= since)
-        return Budget(DAY, limits.day_usd if limit is None else limit, spent)
-
-    async def session(self, operation_id: str, limits: Limits) -> Budget:
-        scope = session_scope(operation_id)
-        limit = await self._limit(scope)
-        return Budget(scope, limits.session_usd if limit is None else limit, await self.spent(operation_id))
-
-    async def spent(self, operation_id: str) -> float:
-        """What one session's calls count as."""
-        return await self._spent(llm_calls.c.operation_id == operation_id)
-
-    async def campaign(self, campaign_id: str) -> Budget | None:
-        """None when the campaign was given no budget of its own."""
-        scope = campaign_scope(campaign_id)
-        limit = await self._limit(scope)
-        if limit is None:
-            return None
-        members = select(campaign_sessions.c.operation_id).where(
-            campaign_sessions.c.campaign_id == campaign_id
-        )
-        return Budget(scope, limit, await self._spent(llm_calls.c.operation_id.in_(members)))
-
     async def is_campaign(self, operation_id: str) -> bool:
         query = select(campaigns.c.operation_id).where(campaigns.c.operation_id == operation_id)
         return await self._connection.scalar(query) is not None
 
+    async def spent(self, operation_id: str) -> float:
+        """What one session's calls count as."""
+        return float(await self._connection.scalar(select(_spent(_of_session(operation_id)))) or 0.0)
+
+    async def day(self, limits: Limits) -> Budget:
+        """Of the day, from midnight UTC by the database's clock."""
+        query = select(_limit(DAY), _spent(_TODAY))
+        limit, spent = (await self._connection.execute(query)).one()
+        return Budget(DAY, limits.day_usd if limit is None else limit, spent or 0.0)
+
+    async def session(self, operation_id: str, limits: Limits) -> Budget:
+        scope = session_scope(operation_id)
+        query = select(_limit(scope), _spent(_of_session(operation_id)))
+        limit, spent = (await self._connection.execute(query)).one()
+        return Budget(scope, limits.session_usd if limit is None else limit, spent or 0.0)
+
+    async def campaign(self, campaign_id: str) -> Budget | None:
+        """None when the campaign was given no budget of its own."""
+        scope = campaign_scope(campaign_id)
+        query = select(_limit(scope), _spent(_of_campaign(literal(campaign_id))))
+        limit, spent = (await self._connection.execute(query)).one()
+        return None if limit is None else Budget(scope, limit, spent or 0.0)
+
     async def of(self, operation_id: str, limits: Limits) -> tuple[Budget, ...]:
-        """Every budget that a call of this session counts in."""
-        campaign_id = await self._connection.scalar(
-            select(campaign_sessions.c.campaign_id).where(campaign_sessions.c.operation_id == operation_id)
+        """Every budget that a call of this session counts in, in one query: each call waits for it."""
+        campaign = _campaign_of(operation_id)
+        query = select(
+            _limit(session_scope(operation_id)),
+            _spent(_of_session(operation_id)),
+            _limit(DAY),
+            _spent(_TODAY),
+            campaign.label("campaign"),
+            _limit(literal(_CAMPAIGN) + campaign),
+            _spent(_of_campaign(campaign)),
         )
-        campaign = None if campaign_id is None else await self.campaign(campaign_id)
-        found = (await self.session(operation_id, limits), campaign, await self.day(limits))
-        return tuple(one for one in found if one is not None)
+        own, own_spent, day, day_spent, campaign_id, whole, whole_spent = (
+            await self._connection.execute(query)
+        ).one()
+        found = [
+            Budget(session_scope(operation_id), limits.session_usd if own is None else own, own_spent or 0.0),
+            Budget(DAY, limits.day_usd if day is None else day, day_spent or 0.0),
+        ]
+        if whole is not None:
+            found.insert(1, Budget(campaign_scope(campaign_id), whole, whole_spent or 0.0))
+        return tuple(found)
 
-    async def _limit(self, scope: str) -> float | None:
-        found: float | None = await self._connection.scalar(
-            select(budgets.c.limit_usd).where(budgets.c.scope == scope)
-        )
-        return found
 
-    async def _spent(self, which: ColumnElement[bool]) -> float:
-        return float(await self._connection.scalar(select(func.sum(_COUNTED)).where(which)) or 0.0)
+def _limit(scope: str | ColumnElement[str]) -> ScalarSelect[float]:
+    return select(budgets.c.limit_usd).where(budgets.c.scope == scope).scalar_subquery()
+
+
+def _spent(which: ColumnElement[bool]) -> ScalarSelect[float]:
+    return select(func.sum(_COUNTED)).where(which).scalar_subquery()
+
+
+def _of_session(operation_id: str) -> ColumnElement[bool]:
+    return llm_calls.c.operation_id == operation_id
+
+
+def _of_campaign(campaign: ColumnElement[str]) -> ColumnElement[bool]:
+    members = select(campaign_sessions.c.operation_id).where(campaign_sessions.c.campaign_id == campaign)
+    return llm_calls.c.operation_id.in_(members)
+
+
+def _campaign_of(operation_id: str) -> ScalarSelect[str]:
+    query = select(campaign_sessions.c.campaign_id).where(campaign_sessions.c.operation_id == operation_id)
+    return query.scalar_subquery()

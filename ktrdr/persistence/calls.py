@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
@@ -16,30 +17,36 @@ _columns = llm_calls.c
 _SHOWN = tuple(_columns[name] for name in JournalledCall.__dataclass_fields__ if name != "number")
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the journal has of one request: its recorded answer, if any, and how often it was tried.
+
+    `on_their_way` counts the operation's calls that are RESERVED.
+    """
+
+    response: Mapping[str, Any] | None
+    tries: int
+    on_their_way: int
+
+
 class Calls:
     """The rows of `llm_calls`, inside one transaction. A call is ended once: losing that race is a result."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def answer(
-        self, operation_id: str, purpose: str, sequence: int, sha256: str
-    ) -> Mapping[str, Any] | None:
-        """The recorded answer to this very request; None when it was never answered."""
-        query = (
-            select(_columns.response)
-            .where(
-                _columns.operation_id == operation_id,
-                _columns.purpose == purpose,
-                _columns.sequence == sequence,
-                _columns.request_sha256 == sha256,
-                _columns.status == CallStatus.RECORDED.value,
-            )
-            .order_by(_columns["try"].desc())
-            .limit(1)
-        )
-        found: Mapping[str, Any] | None = await self._connection.scalar(query)
-        return found
+    async def look(self, operation_id: str, purpose: str, sequence: int, sha256: str) -> Known:
+        """What there is of this request, in one query: each call waits for it."""
+        same = (_columns.purpose == purpose, _columns.sequence == sequence)
+        own = _columns.operation_id == operation_id
+        recorded = (_columns.request_sha256 == sha256, _columns.status == CallStatus.RECORDED.value)
+        newest = _columns["try"].desc()
+        answer = select(_columns.response).where(own, *same, *recorded).order_by(newest).limit(1)
+        tries = select(func.max(_columns["try"])).where(own, *same)
+        open_ = select(func.count()).where(own, _columns.status == CallStatus.RESERVED.value)
+        query = select(answer.scalar_subquery(), tries.scalar_subquery(), open_.scalar_subquery())
+        found, most, count = (await self._connection.execute(query)).one()
+        return Known(found, most or 0, count)
 
     async def give_up(self, operation_id: str) -> int:
         """The calls that were on their way when an earlier attempt ended are LOST; how many there were."""
@@ -57,19 +64,13 @@ class Calls:
 
     async def reserve(self, call: NewCall) -> int:
         """A row for a call that is about to be sent; its id."""
-        same = (
-            _columns.operation_id == call.operation_id,
-            _columns.purpose == call.purpose,
-            _columns.sequence == call.sequence,
-        )
-        tries = await self._connection.scalar(select(func.max(_columns["try"])).where(*same))
         statement = insert(llm_calls).values(
             {
                 "operation_id": call.operation_id,
                 "attempt": call.attempt,
                 "purpose": call.purpose,
                 "sequence": call.sequence,
-                "try": (tries or 0) + 1,
+                "try": call.number,
                 "request_sha256": call.request_sha256,
                 "model": call.model,
                 "status": CallStatus.RESERVED.value,

@@ -387,7 +387,7 @@ async def test_an_attempt_that_was_replaced_writes_nothing(database: Database) -
 async def test_a_call_is_ended_once(database: Database) -> None:
     await attempt(database)
     async with database.transaction() as tx:
-        new = NewCall(SESSION, 1, "design", 1, "0" * 64, "m", 0.5)
+        new = NewCall(SESSION, 1, "design", 1, 1, "0" * 64, "m", 0.5)
         call_id = await tx.calls.reserve(new)
         assert await tx.budgets.spent(SESSION) == 0.5
         assert await tx.calls.record(call_id, Answer({}, 0.1, 1, 1))

@@ -41,6 +41,8 @@ class FakeProvider:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # an answer in two pieces would wait 40 ms between them
+            wbufsize = -1
 
             def do_POST(self) -> None:
                 provider._serve(self)
@@ -157,3 +159,4 @@ def _send(
     handler.send_header("content-length", str(len(data)))
     handler.end_headers()
     handler.wfile.write(data)
+    handler.wfile.flush()

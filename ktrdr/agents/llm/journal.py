@@ -72,13 +72,21 @@ class Journal:
         async with self._database.transaction() as tx:
             await tx.budgets.lock()
             await self._own(tx)
-            known = await tx.calls.answer(one.operation_id, self._purpose, sequence, sha256)
-            if known is not None:
-                return Replayed(known)
-            if await tx.calls.give_up(one.operation_id):
+            known = await tx.calls.look(one.operation_id, self._purpose, sequence, sha256)
+            if known.response is not None:
+                return Replayed(known.response)
+            if known.on_their_way:
+                await tx.calls.give_up(one.operation_id)
                 log.warning("%s: an answer was lost with an earlier attempt", one.operation_id)
             new = NewCall(
-                one.operation_id, one.attempt, self._purpose, sequence, sha256, self._model, worst_usd
+                one.operation_id,
+                one.attempt,
+                self._purpose,
+                sequence,
+                known.tries + 1,
+                sha256,
+                self._model,
+                worst_usd,
             )
             for budget in await tx.budgets.of(one.operation_id, self._limits):
                 if not budget.takes(worst_usd):

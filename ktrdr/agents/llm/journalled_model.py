@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from ktrdr.agents.llm.waiting import Patience
 from ktrdr.agents.workbench import Interrupted
 from ktrdr.domain.calls import Answer
 from ktrdr.domain.errors import StepFailed
-from ktrdr.domain.fingerprints import canonical_json, sha256_of
+from ktrdr.domain.fingerprints import canonical_json
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0  # an answer that is on its way is paid for: it is waited for so long when we are to stop
@@ -66,8 +67,9 @@ class JournalledModel(WrapperModel):
         self._sequence += 1
         settings = self._bounded(model_settings)
         asked = canonical(self._name, messages, settings, model_request_parameters)
-        size, sha256 = len(canonical_json(asked).encode()), sha256_of(asked)
-        worst = self._prices.worst(size, settings["max_tokens"])
+        text = canonical_json(asked).encode()
+        sha256 = hashlib.sha256(text).hexdigest()
+        worst = self._prices.worst(len(text), settings["max_tokens"])
         failures, waited = 0, 0.0
         while True:
             call = await self._journal.reserve(self._sequence, sha256, worst)

@@ -11,7 +11,9 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 # Ids and times are made anew by each run; the rest is about the answer, not the question.
-VOLATILE = frozenset({"id", "metadata", "provider_details", "provider_name", "timestamp", "tool_call_id"})
+VOLATILE = frozenset(
+    {"id", "metadata", "provider_details", "provider_name", "retry", "timestamp", "tool_call_id"}
+)
 TRANSPORT = frozenset({"timeout", "max_retries", "request_timeout"})
 
 

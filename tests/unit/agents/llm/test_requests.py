@@ -12,7 +12,8 @@ from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
     ModelResponse,
-    RetryPromptPart,
+    RetryFeedbackPart,
+    RetryInfo,
     TextPart,
     ToolCallPart,
     ToolReturnPart,
@@ -55,7 +56,7 @@ def conversation(
         ModelRequest(
             [
                 ToolReturnPart("add", answer, tool_call_id=ids, timestamp=at),
-                RetryPromptPart(retry, tool_name="add", tool_call_id=ids, timestamp=at),
+                RetryFeedbackPart(retry, retry=RetryInfo(cause="model_retry"), timestamp=at),
             ],
             run_id=ids,
         ),
