@@ -29,7 +29,7 @@ from ktrdr.persistence.unit_of_work import Database
 from tests.provider.replies import Say
 from tests.provider.server import FakeProvider
 
-ROUNDS = 300
+ROUNDS = 100
 WARM_UP = 20
 LIMIT_MS = 5.0
 CONVERSATION = 20_000  # characters, as a design in its middle

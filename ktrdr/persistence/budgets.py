@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select, text
+from sqlalchemy import ColumnElement, ScalarSelect, Select, String, bindparam, func, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -65,19 +65,9 @@ class Budgets:
 
     async def of(self, operation_id: str, limits: Limits) -> tuple[Budget, ...]:
         """Every budget that a call of this session counts in, in one query: each call waits for it."""
-        campaign = _campaign_of(operation_id)
-        query = select(
-            _limit(session_scope(operation_id)),
-            _spent(_of_session(operation_id)),
-            _limit(DAY),
-            _spent(_TODAY),
-            campaign.label("campaign"),
-            _limit(literal(_CAMPAIGN) + campaign),
-            _spent(_of_campaign(campaign)),
-        )
-        own, own_spent, day, day_spent, campaign_id, whole, whole_spent = (
-            await self._connection.execute(query)
-        ).one()
+        asked = {"own": operation_id, "scope": session_scope(operation_id)}
+        row = (await self._connection.execute(_STANDING, asked)).one()
+        own, own_spent, day, day_spent, campaign_id, whole, whole_spent = row
         found = [
             Budget(session_scope(operation_id), limits.session_usd if own is None else own, own_spent or 0.0),
             Budget(DAY, limits.day_usd if day is None else day, day_spent or 0.0),
@@ -95,7 +85,7 @@ def _spent(which: ColumnElement[bool]) -> ScalarSelect[float]:
     return select(func.sum(_COUNTED)).where(which).scalar_subquery()
 
 
-def _of_session(operation_id: str) -> ColumnElement[bool]:
+def _of_session(operation_id: str | ColumnElement[str]) -> ColumnElement[bool]:
     return llm_calls.c.operation_id == operation_id
 
 
@@ -104,6 +94,20 @@ def _of_campaign(campaign: ColumnElement[str]) -> ColumnElement[bool]:
     return llm_calls.c.operation_id.in_(members)
 
 
-def _campaign_of(operation_id: str) -> ScalarSelect[str]:
-    query = select(campaign_sessions.c.campaign_id).where(campaign_sessions.c.operation_id == operation_id)
-    return query.scalar_subquery()
+def _standing() -> Select[Any]:
+    own: ColumnElement[str] = bindparam("own", type_=String)
+    member = campaign_sessions.c
+    campaign = select(member.campaign_id).where(member.operation_id == own).scalar_subquery()
+    return select(
+        _limit(bindparam("scope", type_=String)),
+        _spent(_of_session(own)),
+        _limit(DAY),
+        _spent(_TODAY),
+        campaign.label("campaign"),
+        _limit(literal(_CAMPAIGN) + campaign),
+        _spent(_of_campaign(campaign)),
+    )
+
+
+# Made once: to put it together takes longer than to execute it.
+_STANDING = _standing()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.calls import Answer, CallStatus, JournalledCall, NewCall
@@ -15,6 +15,28 @@ from ktrdr.persistence.tables import db_now, llm_calls
 
 _columns = llm_calls.c
 _SHOWN = tuple(_columns[name] for name in JournalledCall.__dataclass_fields__ if name != "number")
+
+
+def _look() -> Select[Any]:
+    own = _columns.operation_id == bindparam("own")
+    same = (own, _columns.purpose == bindparam("purpose"), _columns.sequence == bindparam("number"))
+    recorded = (
+        _columns.request_sha256 == bindparam("sha256"),
+        _columns.status == CallStatus.RECORDED.value,
+    )
+    answer = select(_columns.response).where(*same, *recorded).order_by(_columns["try"].desc()).limit(1)
+    tries = select(func.max(_columns["try"])).where(*same)
+    on_their_way = select(func.count()).where(own, _columns.status == CallStatus.RESERVED.value)
+    return select(answer.scalar_subquery(), tries.scalar_subquery(), on_their_way.scalar_subquery())
+
+
+# Made once: to put these together takes longer than to execute them.
+_LOOK = _look()
+_RESERVE = (
+    insert(llm_calls)
+    .values(status=CallStatus.RESERVED.value, reserved_at=db_now())
+    .returning(_columns.call_id)
+)
 
 
 @dataclass(frozen=True)
@@ -37,15 +59,8 @@ class Calls:
 
     async def look(self, operation_id: str, purpose: str, sequence: int, sha256: str) -> Known:
         """What there is of this request, in one query: each call waits for it."""
-        same = (_columns.purpose == purpose, _columns.sequence == sequence)
-        own = _columns.operation_id == operation_id
-        recorded = (_columns.request_sha256 == sha256, _columns.status == CallStatus.RECORDED.value)
-        newest = _columns["try"].desc()
-        answer = select(_columns.response).where(own, *same, *recorded).order_by(newest).limit(1)
-        tries = select(func.max(_columns["try"])).where(own, *same)
-        open_ = select(func.count()).where(own, _columns.status == CallStatus.RESERVED.value)
-        query = select(answer.scalar_subquery(), tries.scalar_subquery(), open_.scalar_subquery())
-        found, most, count = (await self._connection.execute(query)).one()
+        asked = {"own": operation_id, "purpose": purpose, "number": sequence, "sha256": sha256}
+        found, most, count = (await self._connection.execute(_LOOK, asked)).one()
         return Known(found, most or 0, count)
 
     async def give_up(self, operation_id: str) -> int:
@@ -64,21 +79,9 @@ class Calls:
 
     async def reserve(self, call: NewCall) -> int:
         """A row for a call that is about to be sent; its id."""
-        statement = insert(llm_calls).values(
-            {
-                "operation_id": call.operation_id,
-                "attempt": call.attempt,
-                "purpose": call.purpose,
-                "sequence": call.sequence,
-                "try": call.number,
-                "request_sha256": call.request_sha256,
-                "model": call.model,
-                "status": CallStatus.RESERVED.value,
-                "worst_usd": call.worst_usd,
-                "reserved_at": db_now(),
-            }
-        )
-        return int((await self._connection.execute(statement.returning(_columns.call_id))).scalar_one())
+        values = {**asdict(call), "try": call.number}
+        del values["number"]
+        return int((await self._connection.execute(_RESERVE, values)).scalar_one())
 
     async def record(self, call_id: int, answer: Answer) -> bool:
         """Keep the answer; False when another attempt has given this call up."""
