@@ -11,7 +11,8 @@ from sqlalchemy import Select, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.calls import Answer, CallStatus, JournalledCall, NewCall
-from ktrdr.persistence.tables import db_now, llm_calls
+from ktrdr.domain.operations import Status
+from ktrdr.persistence.tables import db_now, llm_calls, operations
 
 _columns = llm_calls.c
 _SHOWN = tuple(_columns[name] for name in JournalledCall.__dataclass_fields__ if name != "number")
@@ -27,7 +28,11 @@ def _look() -> Select[Any]:
     answer = select(_columns.response).where(*same, *recorded).order_by(_columns["try"].desc()).limit(1)
     tries = select(func.max(_columns["try"])).where(*same)
     on_their_way = select(func.count()).where(own, _columns.status == CallStatus.RESERVED.value)
-    return select(answer.scalar_subquery(), tries.scalar_subquery(), on_their_way.scalar_subquery())
+    found = (answer.scalar_subquery(), tries.scalar_subquery(), on_their_way.scalar_subquery())
+    one = operations.c
+    query = select(one.status, one.attempt, one.cancel_requested_at, *found)
+    # Shared, so that no other attempt is claimed until this one's reservation is committed.
+    return query.where(one.operation_id == bindparam("own")).with_for_update(read=True, of=operations)
 
 
 # Made once: to put these together takes longer than to execute them.
@@ -41,11 +46,13 @@ _RESERVE = (
 
 @dataclass(frozen=True)
 class Known:
-    """What the journal has of one request: its recorded answer, if any, and how often it was tried.
-
-    `on_their_way` counts the operation's calls that are RESERVED.
+    """An operation as it stands, and what the journal has of one request of it: its recorded answer, if any,
+    and how often it was tried. `on_their_way` counts the operation's calls that are RESERVED.
     """
 
+    status: Status
+    attempt: int
+    cancel_requested_at: float | None
     response: Mapping[str, Any] | None
     tries: int
     on_their_way: int
@@ -57,11 +64,14 @@ class Calls:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def look(self, operation_id: str, purpose: str, sequence: int, sha256: str) -> Known:
+    async def look(self, operation_id: str, purpose: str, sequence: int, sha256: str) -> Known | None:
         """What there is of this request, in one query: each call waits for it."""
         asked = {"own": operation_id, "purpose": purpose, "number": sequence, "sha256": sha256}
-        found, most, count = (await self._connection.execute(_LOOK, asked)).one()
-        return Known(found, most or 0, count)
+        row = (await self._connection.execute(_LOOK, asked)).one_or_none()
+        if row is None:
+            return None
+        status, attempt, cancelled, response, tries, on_their_way = row
+        return Known(Status(status), attempt, cancelled, response, tries or 0, on_their_way)
 
     async def give_up(self, operation_id: str) -> int:
         """The calls that were on their way when an earlier attempt ended are LOST; how many there were."""

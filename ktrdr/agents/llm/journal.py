@@ -16,6 +16,7 @@ from ktrdr.agents.workbench import Interrupted, Interruption
 from ktrdr.domain.calls import DAY, Answer, Budget, Limits, NewCall
 from ktrdr.domain.errors import DatabaseUnavailable, StepFailed
 from ktrdr.domain.operations import Operation, Status
+from ktrdr.persistence.calls import Known
 from ktrdr.persistence.unit_of_work import Database, Transaction
 
 log = logging.getLogger(__name__)
@@ -70,11 +71,13 @@ class Journal:
         if self._stop.is_set():
             raise Interrupted(Interruption.SHUTDOWN)
         async with self._database.transaction() as tx:
-            await tx.budgets.lock()
-            await self._own(tx)
             known = await tx.calls.look(one.operation_id, self._purpose, sequence, sha256)
+            why = self._why_not(known)
+            if known is None or why is not None:
+                raise Interrupted(why or Interruption.FENCED)
             if known.response is not None:
                 return Replayed(known.response)
+            await tx.budgets.lock()
             if known.on_their_way:
                 await tx.calls.give_up(one.operation_id)
                 log.warning("%s: an answer was lost with an earlier attempt", one.operation_id)
@@ -123,11 +126,15 @@ class Journal:
             return
 
     async def _own(self, tx: Transaction) -> None:
-        mine = await tx.operations.find(self._operation.operation_id)
+        why = self._why_not(await tx.operations.find(self._operation.operation_id))
+        if why is not None:
+            raise Interrupted(why)
+
+    def _why_not(self, mine: Operation | Known | None) -> Interruption | None:
+        """Why this attempt should not go on."""
         if mine is None or mine.status is not Status.RUNNING or mine.attempt != self._operation.attempt:
-            raise Interrupted(Interruption.FENCED)
-        if mine.cancel_requested_at is not None:
-            raise Interrupted(Interruption.CANCEL)
+            return Interruption.FENCED
+        return None if mine.cancel_requested_at is None else Interruption.CANCEL
 
     async def _ended(self, end: Callable[[Transaction], Awaitable[bool]]) -> None:
         """Write how a call ended, as soon as the database takes it."""

@@ -14,8 +14,10 @@ from ktrdr.domain.errors import RefusedToStart, StepFailed
 OPUS = Choice.parse("anthropic:claude-opus-5")  # 5 and 25 dollars a million, 6.25 into its cache
 
 
-def prices(choice: Choice = OPUS, allow_unknown: bool = False, **table: Rate) -> Prices:
-    return Prices(choice, table, allow_unknown=allow_unknown)
+def prices(
+    choice: Choice = OPUS, allow_unknown: bool = False, table: dict[str, Rate] | None = None
+) -> Prices:
+    return Prices(choice, table or {}, allow_unknown=allow_unknown)
 
 
 def test_the_worst_case_is_every_byte_a_token_and_the_longest_answer() -> None:
@@ -31,8 +33,10 @@ def test_no_usage_within_the_bounds_costs_more(model: str, request_bytes: int, o
     worst = one.worst(request_bytes, output)
     most = request_bytes + OVERHEAD_TOKENS
     for tokens in (1, most // 2, most):
-        for cached in ({}, {"cache_write_tokens": tokens}, {"cache_read_tokens": tokens}):
-            usage = RequestUsage(input_tokens=tokens, output_tokens=output, **cached)
+        for written, read in ((0, 0), (tokens, 0), (0, tokens)):
+            usage = RequestUsage(
+                input_tokens=tokens, output_tokens=output, cache_write_tokens=written, cache_read_tokens=read
+            )
             assert one.cost(usage, worst) <= worst * (1 + 1e-9)
 
 
@@ -46,10 +50,10 @@ def test_a_usage_that_is_not_told_counts_as_the_worst() -> None:
 
 
 def test_the_users_table_goes_before_the_built_in_one() -> None:
-    own = prices(**{"claude-opus-5": Rate(1.0, 2.0)})
+    own = prices(table={"claude-opus-5": Rate(1.0, 2.0)})
     assert own.source() == "KTRDR_LLM_PRICES"
     assert own.cost(RequestUsage(input_tokens=10, output_tokens=10), 1.0) == pytest.approx(30 / 1e6)
-    named = prices(**{"anthropic:claude-opus-5": Rate(3.0, 3.0), "claude-opus-5": Rate(1.0, 2.0)})
+    named = prices(table={"anthropic:claude-opus-5": Rate(3.0, 3.0), "claude-opus-5": Rate(1.0, 2.0)})
     assert named.cost(RequestUsage(input_tokens=10, output_tokens=10), 1.0) == pytest.approx(60 / 1e6)
     assert prices().source() == "genai-prices"
 
