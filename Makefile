@@ -73,6 +73,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.reconciliation
 	$(BIN)/python -m benchmarks.restart
 	$(BIN)/python -m benchmarks.durability
+	$(BIN)/python -m benchmarks.journal
 	$(BIN)/python -m benchmarks.first_epoch
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.training

@@ -10,6 +10,9 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ktrdr.agents.llm.choice import Choice, LanguageModelSettings
+from ktrdr.agents.llm.waiting import Patience
+from ktrdr.domain.calls import Limits
 from ktrdr.domain.operations import is_safe_key
 from ktrdr.domain.sessions import GateThresholds
 
@@ -60,6 +63,17 @@ class Settings(BaseSettings):
     ray_home: str | None = Field(None, description="the home as the cluster's nodes see it")
     ray_wait_seconds: float = Field(30.0, ge=0, description="how long an unreachable cluster is waited for")
     max_import_bytes: int = Field(2**30, ge=1, description="the largest file that is imported")
+    llm: str | None = Field(None, description="PROVIDER:MODEL; without it the offline pair does the job")
+    llm_base_url: str | None = Field(
+        None, pattern=r"^https?://[^/]+", description="another server than its own"
+    )
+    llm_timeout_seconds: float = Field(120.0, gt=0, le=3600, description="for one answer")
+    llm_wait_seconds: float = Field(600.0, ge=0, description="how long an overloaded provider is waited for")
+    llm_max_output_tokens: int = Field(8192, ge=256, le=200_000, description="of one answer")
+    llm_prices: Path | None = Field(None, description="a JSON or YAML file of prices")
+    budget_session_usd: float = Field(1.0, ge=0, allow_inf_nan=False, description="for a session's requests")
+    budget_day_usd: float = Field(10.0, ge=0, allow_inf_nan=False, description="for all, a day in UTC")
+    allow_unknown_price: bool = Field(False, description="ask a model whose price nobody knows")
     gate_min_balanced_accuracy: float = 0.335
     gate_min_sharpe: float = 0.0
     gate_max_drawdown: float = 0.6
@@ -76,6 +90,11 @@ class Settings(BaseSettings):
         if not is_safe_key(value):
             raise ValueError("letters, digits, '-', '_' and inner dots only")
         return value
+
+    @field_validator("llm")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return None if not value else Choice.parse(value).name
 
     @cached_property
     def url(self) -> str:
@@ -109,4 +128,24 @@ class Settings(BaseSettings):
             min_sharpe=self.gate_min_sharpe,
             max_drawdown=self.gate_max_drawdown,
             min_trades=self.gate_min_trades,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.budget_session_usd, self.budget_day_usd)
+
+    @property
+    def language_model(self) -> LanguageModelSettings | None:
+        """None: the designer and the assessor need no model."""
+        if self.llm is None:
+            return None
+        return LanguageModelSettings(
+            Choice.parse(self.llm),
+            base_url=self.llm_base_url,
+            timeout=self.llm_timeout_seconds,
+            max_output_tokens=self.llm_max_output_tokens,
+            prices=self.llm_prices,
+            allow_unknown_price=self.allow_unknown_price,
+            limits=self.limits,
+            patience=Patience(total=self.llm_wait_seconds),
         )

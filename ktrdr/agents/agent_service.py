@@ -15,10 +15,12 @@ from typing import Any
 
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.checkpoint_builder import build
+from ktrdr.agents.spending import require_budget
 from ktrdr.agents.workbench import training_epoch
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
+from ktrdr.domain.calls import Limits
 from ktrdr.domain.operations import NewOperation, Operation, OperationType
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
 from ktrdr.domain.strategies import parse_strategy
@@ -50,6 +52,7 @@ class SessionView:
     training_checkpoint_epoch: int | None
     origin: RecordedFork | None = None
     forks: tuple[int, ...] = ()  # the sessions that were forked from this one
+    spent_usd: float = 0.0
 
 
 class AgentService:
@@ -64,20 +67,23 @@ class AgentService:
         thresholds: GateThresholds,
         catalog: Catalog,
         wake: Callable[[], None],
+        limits: Limits | None = None,
     ) -> None:
+        """`limits` of what a language model may cost; None when none is asked."""
         self._database = database
         self._instance = instance
         self._max_active = max_active
         self._thresholds = thresholds
         self._catalog = catalog
         self._wake = wake
+        self._limits = limits
 
     async def trigger(self, trigger: Trigger) -> AgentSession:
         """Create a session: operation, session row and first checkpoint in one transaction.
 
         Raises SessionActive when the capacity is taken, InvalidInput for what can't be run. The check
         and the insert share the transaction, so of any number of triggers no more get in than there is
-        room for.
+        room for. Raises BudgetExhausted when a model is asked and the day's budget is spent.
         """
         given = None if trigger.strategy is None else parse_strategy(trigger.strategy)
         spec = await asyncio.to_thread(self._catalog.dataset_for, given, trigger.dataset)
@@ -87,6 +93,7 @@ class AgentService:
         seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed
         async with self._database.transaction() as tx:
             await require_capacity(tx, self._max_active)
+            await require_budget(tx, self._limits)
             known = await tx.ledger.recent_ids(KNOWN_TRIALS)
             request = {
                 "trigger_reason": trigger.reason.value,
@@ -138,9 +145,10 @@ class AgentService:
             positions = await tx.queue.positions([child.operation_id for child in children])
             epoch = await training_epoch(tx, session)
             origin, forks = await tx.forks.origin(session_id), await tx.forks.of(session_id)
+            spent = await tx.budgets.spent(session.operation_id)
         ordered = tuple(sorted(children, key=lambda child: child.created_at))
         forked = tuple(one.session_id for one in forks)
-        return SessionView(session, operation, ordered, positions, epoch, origin, forked)
+        return SessionView(session, operation, ordered, positions, epoch, origin, forked, spent)
 
     async def history(self, limit: int) -> list[SessionView]:
         """Sessions, newest first."""

@@ -10,14 +10,18 @@ from ktrdr.domain.sessions import AgentSession
 _SESSION_FIELDS = tuple(field.name for field in fields(AgentSession))
 
 
-def build(session: AgentSession, *, training_checkpoint_epoch: int | None = None) -> AgentCheckpointState:
+def build(
+    session: AgentSession, *, training_checkpoint_epoch: int | None = None, spent_usd: float = 0.0
+) -> AgentCheckpointState:
     """All that a resume needs.
 
     `training_checkpoint_epoch` is the training child's own latest checkpoint epoch, read in the
-    transaction that saves this state; it is for the reader, the child's row stays the truth.
+    transaction that saves this state; it is for the reader, the child's row stays the truth. So is
+    `spent_usd`, whose truth is the journal.
     """
     carried = {name: getattr(session, name) for name in _SESSION_FIELDS}
-    return AgentCheckpointState(**carried, training_checkpoint_epoch=training_checkpoint_epoch)
+    spend = {"usd": spent_usd}
+    return AgentCheckpointState(**carried, training_checkpoint_epoch=training_checkpoint_epoch, spend=spend)
 
 
 def restore(state: AgentCheckpointState) -> AgentSession:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.resume_plan import position
@@ -18,6 +18,9 @@ from ktrdr.domain.operations import RESUMABLE, NewOperation, Operation, Progress
 from ktrdr.domain.resumes import Ending, Resume
 from ktrdr.domain.sessions import AgentSession, GateThresholds, Phase
 from ktrdr.persistence.unit_of_work import Database, Transaction
+
+if TYPE_CHECKING:
+    from ktrdr.agents.llm.language_model import LanguageModel
 
 POLL_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0
@@ -65,6 +68,7 @@ class Workbench:
     thresholds: GateThresholds
     catalog: Catalog
     stop: asyncio.Event
+    llm: LanguageModel | None = None  # None: the offline pair
 
     async def pause(self, seconds: float = POLL_SECONDS) -> None:
         """Wait, or return at once when the backend is stopping."""
@@ -148,11 +152,12 @@ class Workbench:
     async def save_checkpoint(self, tx: Transaction, session: AgentSession, kind: CheckpointType) -> None:
         """Write the session's checkpoint inside the caller's transaction."""
         epoch = await training_epoch(tx, session)
+        spent = await tx.budgets.spent(session.operation_id)
         await tx.checkpoints.save(
             session.operation_id,
             self.operation.attempt,
             kind,
-            build(session, training_checkpoint_epoch=epoch).to_json(),
+            build(session, training_checkpoint_epoch=epoch, spent_usd=spent).to_json(),
             None,
             fingerprint_of(self.catalog, session.dataset, session.strategy_config, asdict(self.thresholds)),
         )

@@ -50,7 +50,8 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every look at every job
+    for library in ("httpx", "httpx2"):  # a line for every look at every job
+        logging.getLogger(library).setLevel(logging.WARNING)
     if os.getpid() == 1:  # in a container the kernel ignores a signal that nobody handles
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

@@ -13,6 +13,7 @@ from ktrdr.api.bootstrap import Backend
 from ktrdr.api.guard import Guard
 from ktrdr.api.routes import (
     agent,
+    budget,
     checkpoints,
     data,
     following,
@@ -34,7 +35,7 @@ PREFIX = "/api/v1"
 def create_app(backend: Backend) -> ASGIApp:
     """Routes inside, the guard outside."""
     refusals: dict[int | str, dict[str, Any]] = {
-        code: {"model": Failure} for code in (404, 409, 413, 422, 503)
+        code: {"model": Failure} for code in (404, 409, 413, 422, 429, 503)
     }
     app = FastAPI(title="ktrdr", version=__version__, lifespan=backend.lifespan, responses=refusals)
     errors.install(app)
@@ -42,6 +43,7 @@ def create_app(backend: Backend) -> ASGIApp:
         agent.router(backend.agent),
         operations.router(backend.operations, backend.resumes),
         forks.router(backend.forks),
+        budget.router(backend.budgets, backend.doctor),
         following.router(backend.operations, backend.closing),
         history.router(backend.history),
         checkpoints.router(backend.checkpoints, backend.retention),

@@ -13,12 +13,15 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from ktrdr.agents.agent_service import AgentService
+from ktrdr.agents.llm.language_model import LanguageModel
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.cleanup import PeriodicCleanup
 from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.backtests_service import BacktestsService
+from ktrdr.api.services.budget_service import BudgetService
 from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.data_service import DataService
+from ktrdr.api.services.doctor_service import DoctorService
 from ktrdr.api.services.forks_service import ForksService
 from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.leaks_service import LeaksService
@@ -69,6 +72,8 @@ class Backend:
         )
         self.leases = LeaseJudge(self.database)
         self.catalog = Catalog(settings.data)
+        asked = settings.language_model
+        self.llm = None if asked is None else LanguageModel(self.database, asked)
         self.lock = InstanceLock(self.database, settings.instance)
         self.supervisor = SessionSupervisor(
             self.database,
@@ -76,6 +81,7 @@ class Backend:
             settings.thresholds,
             self.catalog,
             holder=self.lock.holder,
+            llm=self.llm,
         )
         self.reconciliation = StartupReconciliation(self.database, settings.instance, self.lock.holder)
         session: _Session = {
@@ -85,7 +91,9 @@ class Backend:
             "catalog": self.catalog,
             "wake": self.wake,
         }
-        self.agent = AgentService(self.database, **session)
+        self.agent = AgentService(self.database, limits=None if asked is None else asked.limits, **session)
+        self.budgets = BudgetService(self.database, settings.limits)
+        self.doctor = DoctorService(self.database, self.llm, settings.limits)
         self.forks = ForksService(self.database, artifacts=settings.artifacts, **session)
         self.operations = OperationsService(self.database, executor=self.executor, wake=self.wake)
         self.resumes = ResumesService(self.database, artifacts=settings.artifacts, **session)
@@ -125,6 +133,8 @@ class Backend:
         await self.lock.acquire()
         await self.lock.let_others_renew()
         self.data.sweep()
+        if self.llm is not None:
+            await asyncio.to_thread(self.llm.load)
         await self.reconciliation.reconcile(await self.dispatcher.reap())
         if self.settings.auto_resume:
             await self.resumes.resume_interrupted()

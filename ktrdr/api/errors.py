@@ -21,6 +21,7 @@ STATUS: tuple[tuple[type[errors.KtrdrError], int], ...] = (
     (errors.CheckpointCorrupted, 422),
     (errors.DatasetCorrupted, 422),
     (errors.FileTooLarge, 413),
+    (errors.BudgetExhausted, 429),
     (errors.DownloadFailed, 502),
     (errors.DatabaseUnavailable, 503),
 )

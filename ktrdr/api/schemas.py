@@ -284,6 +284,7 @@ class StatusData(Wire):
                 ChildData.of(child, view.queue_positions.get(child.operation_id)) for child in view.children
             ],
             training_checkpoint_epoch=view.training_checkpoint_epoch,
+            spend={"usd": view.spent_usd},
             forked_from=Lineage.of(view.origin),
             forks=list(view.forks),
         )

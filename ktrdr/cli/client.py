@@ -37,6 +37,9 @@ class Client:
     ) -> Any:
         return self._call("POST", path, json=body, params=params, timeout=timeout)
 
+    def put(self, path: str, body: Any) -> Any:
+        return self._call("PUT", path, json=body)
+
     def upload(self, path: str, file: BinaryIO, **params: Any) -> Any:
         """A file as the body, in pieces; the answer may take as long as the backend reads it."""
         given = {name: value for name, value in params.items() if value is not None}

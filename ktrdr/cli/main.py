@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from ktrdr import __version__
-from ktrdr.cli import backtesting, checkpoints, data, operations, research, restarts, strategies, training
+from ktrdr.cli import (
+    backtesting,
+    budget,
+    checkpoints,
+    data,
+    doctor,
+    operations,
+    research,
+    restarts,
+    strategies,
+    training,
+)
 
 app = typer.Typer(
     name="ktrdr",
@@ -26,6 +37,8 @@ app.add_typer(data.app, name="data")
 app.command("train")(training.train)
 app.command("backtest")(backtesting.backtest)
 app.command("restarts")(restarts.restarts)
+app.command("doctor")(doctor.doctor)
+research.app.command("budget")(budget.budget)
 
 
 def _version(asked: bool) -> None:
@@ -47,12 +60,17 @@ def main(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    allow_unknown_price: Annotated[
+        bool, typer.Option("--allow-unknown-price", help="Ask a model whose price is not known.")
+    ] = False,
 ) -> None:
     """Run the backend in the foreground."""
     if host is not None:
         os.environ["KTRDR_HOST"] = host
     if port is not None:
         os.environ["KTRDR_PORT"] = str(port)
+    if allow_unknown_price:
+        os.environ["KTRDR_ALLOW_UNKNOWN_PRICE"] = "true"
     os.execv(sys.executable, [sys.executable, "-m", "ktrdr.api"])
 
 

@@ -27,6 +27,7 @@ KtrdrError
 ├── CheckpointCorrupted          CHECKPOINT_CORRUPTED
 ├── DatasetCorrupted             DATASET_CORRUPTED
 ├── FileTooLarge                 FILE_TOO_LARGE
+├── BudgetExhausted              BUDGET_EXHAUSTED
 ├── DataProcessFailed            DATA_PROCESS_FAILED
 ├── DownloadFailed               DOWNLOAD_FAILED
 ├── DatabaseUnavailable          DATABASE_UNAVAILABLE
@@ -230,6 +231,12 @@ class DatasetCorrupted(KtrdrError):
 
 class FileTooLarge(KtrdrError):
     code = "FILE_TOO_LARGE"
+
+
+class BudgetExhausted(KtrdrError):
+    """What the language model may cost is spent."""
+
+    code = "BUDGET_EXHAUSTED"
 
 
 class DataProcessFailed(KtrdrError):

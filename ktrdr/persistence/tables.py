@@ -45,6 +45,23 @@ def _postgresql_now(*_: Any, **__: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
+class db_midnight(GenericFunction[float]):
+    """When the day began, in UTC by the database's clock; in seconds."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(db_midnight, "sqlite")
+def _sqlite_midnight(*_: Any, **__: Any) -> str:
+    return "(julianday('now', 'start of day') - 2440587.5) * 86400.0"
+
+
+@compiles(db_midnight, "postgresql")
+def _postgresql_midnight(*_: Any, **__: Any) -> str:
+    return "CAST(floor(extract(epoch FROM clock_timestamp()) / 86400) * 86400 AS double precision)"
+
+
 class stored_bytes(GenericFunction[bytes]):
     """A column as the bytes it is stored in: what can't be decoded is still read, and judged later."""
 

@@ -15,6 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ktrdr.domain.errors import DatabaseUnavailable
+from ktrdr.persistence.budgets import Budgets
+from ktrdr.persistence.calls import Calls
 from ktrdr.persistence.checkpoints import Checkpoints
 from ktrdr.persistence.engine import create_engines
 from ktrdr.persistence.events import Events
@@ -51,6 +53,8 @@ class Transaction:
     resumes: Resumes
     forks: Forks
     starts: Starts
+    calls: Calls
+    budgets: Budgets
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -68,6 +72,8 @@ class Transaction:
             Resumes(connection),
             Forks(connection),
             Starts(connection),
+            Calls(connection),
+            Budgets(connection),
         )
 
     async def now(self) -> float:

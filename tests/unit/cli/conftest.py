@@ -47,7 +47,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_POST = do_DELETE = answer
+        do_GET = do_POST = do_PUT = do_DELETE = answer
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

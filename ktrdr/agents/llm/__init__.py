@@ -1,0 +1,1 @@
+"""Language models: which one, what it costs, and the journal that no call goes around."""

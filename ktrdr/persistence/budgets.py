@@ -1,0 +1,113 @@
+"""What may be spent and what was: limits in `budgets`, spending in `llm_calls`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, ScalarSelect, Select, String, bindparam, func, literal, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ktrdr.domain.calls import DAY, Budget, Limits, campaign_scope, session_scope
+from ktrdr.persistence.tables import budgets, campaign_sessions, campaigns, db_midnight, db_now, llm_calls
+
+_BUDGET_LOCK = 0x6B746C
+_CAMPAIGN = campaign_scope("")
+# Until it is known what a call cost, it counts as the most it can.
+_COUNTED = func.coalesce(llm_calls.c.cost_usd, llm_calls.c.worst_usd)
+_TODAY = llm_calls.c.reserved_at >= db_midnight()
+
+
+class Budgets:
+    """The rows of `budgets` beside what was spent, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+
+    async def lock(self) -> None:
+        """One check-and-reserve at a time; SQLite's one writer needs no lock."""
+        if self._connection.dialect.name == "postgresql":
+            await self._connection.execute(text(f"SELECT pg_advisory_xact_lock({_BUDGET_LOCK})"))
+
+    async def set(self, scope: str, limit_usd: float) -> None:
+        """A limit of its own instead of the setting's."""
+        values = {"limit_usd": limit_usd, "updated_at": db_now()}
+        statement = self._dialect.insert(budgets).values(scope=scope, **values)
+        await self._connection.execute(statement.on_conflict_do_update(index_elements=["scope"], set_=values))
+
+    async def is_campaign(self, operation_id: str) -> bool:
+        query = select(campaigns.c.operation_id).where(campaigns.c.operation_id == operation_id)
+        return await self._connection.scalar(query) is not None
+
+    async def spent(self, operation_id: str) -> float:
+        """What one session's calls count as."""
+        return float(await self._connection.scalar(select(_spent(_of_session(operation_id)))) or 0.0)
+
+    async def day(self, limits: Limits) -> Budget:
+        """Of the day, from midnight UTC by the database's clock."""
+        query = select(_limit(DAY), _spent(_TODAY))
+        limit, spent = (await self._connection.execute(query)).one()
+        return Budget(DAY, limits.day_usd if limit is None else limit, spent or 0.0)
+
+    async def session(self, operation_id: str, limits: Limits) -> Budget:
+        scope = session_scope(operation_id)
+        query = select(_limit(scope), _spent(_of_session(operation_id)))
+        limit, spent = (await self._connection.execute(query)).one()
+        return Budget(scope, limits.session_usd if limit is None else limit, spent or 0.0)
+
+    async def campaign(self, campaign_id: str) -> Budget | None:
+        """None when the campaign was given no budget of its own."""
+        scope = campaign_scope(campaign_id)
+        query = select(_limit(scope), _spent(_of_campaign(literal(campaign_id))))
+        limit, spent = (await self._connection.execute(query)).one()
+        return None if limit is None else Budget(scope, limit, spent or 0.0)
+
+    async def of(self, operation_id: str, limits: Limits) -> tuple[Budget, ...]:
+        """Every budget that a call of this session counts in, in one query: each call waits for it."""
+        asked = {"own": operation_id, "scope": session_scope(operation_id)}
+        row = (await self._connection.execute(_STANDING, asked)).one()
+        own, own_spent, day, day_spent, campaign_id, whole, whole_spent = row
+        found = [
+            Budget(session_scope(operation_id), limits.session_usd if own is None else own, own_spent or 0.0),
+            Budget(DAY, limits.day_usd if day is None else day, day_spent or 0.0),
+        ]
+        if whole is not None:
+            found.insert(1, Budget(campaign_scope(campaign_id), whole, whole_spent or 0.0))
+        return tuple(found)
+
+
+def _limit(scope: str | ColumnElement[str]) -> ScalarSelect[float]:
+    return select(budgets.c.limit_usd).where(budgets.c.scope == scope).scalar_subquery()
+
+
+def _spent(which: ColumnElement[bool]) -> ScalarSelect[float]:
+    return select(func.sum(_COUNTED)).where(which).scalar_subquery()
+
+
+def _of_session(operation_id: str | ColumnElement[str]) -> ColumnElement[bool]:
+    return llm_calls.c.operation_id == operation_id
+
+
+def _of_campaign(campaign: ColumnElement[str]) -> ColumnElement[bool]:
+    members = select(campaign_sessions.c.operation_id).where(campaign_sessions.c.campaign_id == campaign)
+    return llm_calls.c.operation_id.in_(members)
+
+
+def _standing() -> Select[Any]:
+    own: ColumnElement[str] = bindparam("own", type_=String)
+    member = campaign_sessions.c
+    campaign = select(member.campaign_id).where(member.operation_id == own).scalar_subquery()
+    return select(
+        _limit(bindparam("scope", type_=String)),
+        _spent(_of_session(own)),
+        _limit(DAY),
+        _spent(_TODAY),
+        campaign.label("campaign"),
+        _limit(literal(_CAMPAIGN) + campaign),
+        _spent(_of_campaign(campaign)),
+    )
+
+
+# Made once: to put it together takes longer than to execute it.
+_STANDING = _standing()
