@@ -26,6 +26,7 @@ from ktrdr.persistence.forks import RecordedFork
 from ktrdr.persistence.unit_of_work import Database
 
 KNOWN_TRIALS = 200  # how many earlier trials a designer learns from
+KNOWN_HYPOTHESES = 100
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class AgentService:
         async with self._database.transaction() as tx:
             await require_capacity(tx, self._max_active)
             known = await tx.ledger.recent_ids(KNOWN_TRIALS)
+            ideas = await tx.hypotheses.list(KNOWN_HYPOTHESES)
             request = {
                 "trigger_reason": trigger.reason.value,
                 "seed": seed,
@@ -95,6 +97,8 @@ class AgentService:
                 "strategy": strategy,
                 "brief": trigger.brief,
                 "known_trials": list(known),
+                # With their status: it may change while this session asks about them.
+                "known_hypotheses": {str(one.hypothesis_id): one.status.value for one in reversed(ideas)},
             }
             await tx.operations.insert_if_absent(
                 NewOperation(

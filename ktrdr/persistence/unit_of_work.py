@@ -19,6 +19,7 @@ from ktrdr.persistence.checkpoints import Checkpoints
 from ktrdr.persistence.engine import create_engines
 from ktrdr.persistence.events import Events
 from ktrdr.persistence.forks import Forks
+from ktrdr.persistence.hypotheses import Hypotheses
 from ktrdr.persistence.instances import Instances
 from ktrdr.persistence.ledger import Ledger
 from ktrdr.persistence.migrations import HEAD, upgrade
@@ -51,6 +52,7 @@ class Transaction:
     resumes: Resumes
     forks: Forks
     starts: Starts
+    hypotheses: Hypotheses
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -68,6 +70,7 @@ class Transaction:
             Resumes(connection),
             Forks(connection),
             Starts(connection),
+            Hypotheses(connection),
         )
 
     async def now(self) -> float:
