@@ -10,11 +10,12 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.checkpoint_builder import build
+from ktrdr.agents.language_models import session_settings
 from ktrdr.agents.workbench import training_epoch
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.catalog import Catalog
@@ -65,13 +66,16 @@ class AgentService:
         thresholds: GateThresholds,
         catalog: Catalog,
         wake: Callable[[], None],
+        model: str | None = None,
     ) -> None:
+        """`model` is the name of the language model that thinks for sessions; None: they think offline."""
         self._database = database
         self._instance = instance
         self._max_active = max_active
         self._thresholds = thresholds
         self._catalog = catalog
         self._wake = wake
+        self._model = model
 
     async def trigger(self, trigger: Trigger) -> AgentSession:
         """Create a session: operation, session row and first checkpoint in one transaction.
@@ -122,7 +126,9 @@ class AgentService:
                 CheckpointType.PHASE_TRANSITION,
                 build(session).to_json(),
                 None,
-                fingerprint_of(self._catalog, session.dataset, None, asdict(self._thresholds)),
+                fingerprint_of(
+                    self._catalog, session.dataset, None, session_settings(self._thresholds, self._model)
+                ),
             )
         self._wake()
         return session

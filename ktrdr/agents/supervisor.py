@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from ktrdr.agents.language_models import LanguageModels
 from ktrdr.agents.loop import run_session
 from ktrdr.agents.workbench import Workbench
 from ktrdr.data.catalog import Catalog
@@ -30,6 +31,7 @@ class SessionSupervisor:
         catalog: Catalog,
         *,
         holder: str,
+        llm: LanguageModels | None = None,
     ) -> None:
         """`holder` is who this backend is: it claims as long as the instance's name is its own."""
         self._database = database
@@ -37,6 +39,7 @@ class SessionSupervisor:
         self._holder = holder
         self._thresholds = thresholds
         self._catalog = catalog
+        self._llm = llm
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,7 +86,7 @@ class SessionSupervisor:
                 self._start(claimed)
 
     def _start(self, operation: Operation) -> None:
-        bench = Workbench(self._database, operation, self._thresholds, self._catalog, self._stop)
+        bench = Workbench(self._database, operation, self._thresholds, self._catalog, self._stop, self._llm)
         task = asyncio.create_task(run_session(bench), name=f"session {operation.operation_id}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)

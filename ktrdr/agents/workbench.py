@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from ktrdr.agents.checkpoint_builder import build
+from ktrdr.agents.language_models import LanguageModels, session_settings
 from ktrdr.agents.resume_plan import position
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.catalog import Catalog
@@ -65,6 +66,7 @@ class Workbench:
     thresholds: GateThresholds
     catalog: Catalog
     stop: asyncio.Event
+    llm: LanguageModels | None = None  # None: designer and assessor think offline
 
     async def pause(self, seconds: float = POLL_SECONDS) -> None:
         """Wait, or return at once when the backend is stopping."""
@@ -154,8 +156,12 @@ class Workbench:
             kind,
             build(session, training_checkpoint_epoch=epoch).to_json(),
             None,
-            fingerprint_of(self.catalog, session.dataset, session.strategy_config, asdict(self.thresholds)),
+            fingerprint_of(self.catalog, session.dataset, session.strategy_config, self._settings),
         )
+
+    @property
+    def _settings(self) -> Mapping[str, Any]:
+        return session_settings(self.thresholds, None if self.llm is None else self.llm.name)
 
     async def _child(self, child_id: str) -> Operation:
         async with self.database.read() as tx:

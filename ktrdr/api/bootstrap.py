@@ -13,6 +13,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from ktrdr.agents.agent_service import AgentService
+from ktrdr.agents.language_models import LanguageModels
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.cleanup import PeriodicCleanup
 from ktrdr.api.instance import InstanceLock
@@ -50,13 +51,15 @@ class _Session(TypedDict):
     thresholds: GateThresholds
     catalog: Catalog
     wake: Callable[[], None]
+    model: str | None
 
 
 class Backend:
     """Everything one backend process owns, in the order it starts and stops."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, llm: LanguageModels | None = None) -> None:
         self.settings = settings
+        self.llm = llm
         self.database = Database(settings.url)
         self.closing = asyncio.Event()
         self._broken = False
@@ -76,6 +79,7 @@ class Backend:
             settings.thresholds,
             self.catalog,
             holder=self.lock.holder,
+            llm=self.llm,
         )
         self.reconciliation = StartupReconciliation(self.database, settings.instance, self.lock.holder)
         session: _Session = {
@@ -84,6 +88,7 @@ class Backend:
             "thresholds": settings.thresholds,
             "catalog": self.catalog,
             "wake": self.wake,
+            "model": None if self.llm is None else self.llm.name,
         }
         self.agent = AgentService(self.database, **session)
         self.forks = ForksService(self.database, artifacts=settings.artifacts, **session)
