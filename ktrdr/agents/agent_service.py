@@ -90,6 +90,7 @@ class AgentService:
         strategy = None if given is None else given.to_config()
         operation_id = f"research_{uuid.uuid4().hex[:12]}"
         seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed
+        settings = session_settings(self._thresholds, self._model)
         async with self._database.transaction() as tx:
             await require_capacity(tx, self._max_active)
             known = await tx.ledger.recent_ids(KNOWN_TRIALS)
@@ -126,9 +127,7 @@ class AgentService:
                 CheckpointType.PHASE_TRANSITION,
                 build(session).to_json(),
                 None,
-                fingerprint_of(
-                    self._catalog, session.dataset, None, session_settings(self._thresholds, self._model)
-                ),
+                fingerprint_of(self._catalog, session.dataset, None, settings),
             )
         self._wake()
         return session

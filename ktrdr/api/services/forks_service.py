@@ -85,6 +85,7 @@ class ForksService:
             is_backend_local=True,
             owner=self._instance,
         )
+        settings = session_settings(self._thresholds, self._model)
         async with self._database.transaction() as tx:
             await require_capacity(tx, self._max_active)
             await tx.operations.insert_if_absent(operation)
@@ -111,7 +112,7 @@ class ForksService:
                     self._catalog,
                     session.dataset,
                     session.strategy_config,
-                    session_settings(self._thresholds, self._model),
+                    settings,
                 ),
             )
         return session, fork
