@@ -21,6 +21,7 @@ from ktrdr.api.routes import (
     history,
     jobs,
     leaks,
+    memory,
     operations,
     reports,
     restarts,
@@ -40,6 +41,7 @@ def create_app(backend: Backend) -> ASGIApp:
     errors.install(app)
     for router in (
         agent.router(backend.agent),
+        memory.router(backend.memory),
         operations.router(backend.operations, backend.resumes),
         forks.router(backend.forks),
         following.router(backend.operations, backend.closing),

@@ -23,6 +23,7 @@ from ktrdr.api.services.data_service import DataService
 from ktrdr.api.services.forks_service import ForksService
 from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.leaks_service import LeaksService
+from ktrdr.api.services.memory_service import MemoryService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.reports_service import ReportsService
 from ktrdr.api.services.resumes_service import ResumesService
@@ -107,6 +108,7 @@ class Backend:
         self.history = HistoryService(self.database, settings.artifacts)
         self.strategies = StrategiesService(settings.strategies)
         self.leaks = LeaksService(self.database, self.catalog, settings.artifacts)
+        self.memory = MemoryService(self.database)
         self.data = DataService(self.catalog, max_bytes=settings.max_import_bytes)
 
     @property

@@ -76,6 +76,10 @@ class Ledger:
         query = select(trials.c.trial_id).order_by(trials.c.trial_id.desc()).limit(limit)
         return sorted((await self._connection.execute(query)).scalars())
 
+    async def count(self) -> int:
+        """How many strategies were ever evaluated."""
+        return int(await self._connection.scalar(select(func.count()).select_from(trials)) or 0)
+
     async def by_ids(self, ids: Sequence[int]) -> builtins.list[RecordedTrial]:
         """Trials in the order of their ids."""
         query = select(trials).where(trials.c.trial_id.in_(ids)).order_by(trials.c.trial_id)
