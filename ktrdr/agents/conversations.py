@@ -5,33 +5,27 @@ Imported only where there is a model: pydantic-ai comes with the extra `llm`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from pydantic_ai import Agent, Tool, ToolOutput
+from pydantic_ai import Agent, CallToolsNode, ModelRequestNode, Tool, ToolOutput
 from pydantic_ai.exceptions import UnexpectedModelBehavior, UsageLimitExceeded
+from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart
 from pydantic_ai.usage import UsageLimits
 
-from ktrdr.agents.workbench import Interrupted, Workbench
-from ktrdr.domain.errors import DatabaseUnavailable, StepFailed
+from ktrdr.agents.workbench import Workbench
+from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.texts import first_words, printable
 
 MAX_REQUESTS = 20
-MAX_RETRIES = 3  # how often an answer that can't be used is returned to the model
-WATCH_SECONDS = 0.5
-GRACE_SECONDS = 10.0  # what an answer on its way is given, so that it need not be paid for again
+MAX_RETURNS = 3  # how often an answer that can't be used is returned to the model
+# The library's own limit is part of what it keeps of a conversation: ours grows, so that one never binds.
+NO_LIMIT = 1000
+ANSWER = "final_result"
 SHOWN = 1000
 
 Answer = TypeVar("Answer", bound=BaseModel)
-
-
-class Complaints:
-    """Why the model's last answer could not be used, for whoever reads that it gave up."""
-
-    def __init__(self) -> None:
-        self.last = ""
 
 
 async def converse(
@@ -44,9 +38,11 @@ async def converse(
     failure: str,
     tools: Sequence[Callable[..., Any]] = (),
     check: Callable[[Answer], Any] | None = None,
-    complaints: Complaints | None = None,
 ) -> Answer:
-    """The model's answer. `check` may raise ModelRetry: the model is told why, MAX_RETRIES times at most.
+    """The model's answer. `check` may raise ModelRetry: the model is told why, MAX_RETURNS times at most.
+
+    Each resume of a session that failed for that adds as much again: the answers so far are in the
+    journal, and the conversation goes on behind them.
 
     Raises StepFailed under the code `failure` when the model finds no answer within its bounds, with the
     provider's own code when it can't be asked, and Interrupted when the session should not go on.
@@ -54,59 +50,82 @@ async def converse(
     assert bench.llm is not None
     agent = Agent(
         bench.llm.for_call(bench.operation, purpose),
-        output_type=ToolOutput(answer, name="final_result", max_retries=MAX_RETRIES),
+        output_type=ToolOutput(answer, name=ANSWER, max_retries=NO_LIMIT),
         instructions=instructions,
         tools=[Tool(one, sequential=True) for one in tools],
-        retries={"tools": MAX_RETRIES, "output": MAX_RETRIES},
+        retries={"tools": NO_LIMIT, "output": NO_LIMIT},
         name=purpose,
     )
     if check is not None:
         agent.output_validator(check)
-    talk = asyncio.create_task(
-        _talk(bench, agent, question), name=f"{purpose} {bench.operation.operation_id}"
-    )
+    rounds = await _rounds(bench, failure)
     try:
-        found: Answer = await _watched(bench, talk)
-        return found
+        return await _talk(bench, agent, question, rounds)
     except UsageLimitExceeded as limit:
-        raise StepFailed(failure, _gave_up(f"after {MAX_REQUESTS} requests", complaints)) from limit
+        raise StepFailed(failure, _gave_up(f"in {MAX_REQUESTS * rounds} requests")) from limit
+    except _OutOfTries as tries:
+        raise StepFailed(failure, _gave_up(f"in {tries.count} tries", tries.last)) from tries
     except UnexpectedModelBehavior as lost:
-        raise StepFailed(failure, _gave_up(f"({_shown(str(lost))})", complaints)) from lost
-    finally:
-        talk.cancel()
-        await asyncio.wait({talk})  # whatever it ends with: it is over when this call is
+        raise StepFailed(failure, _gave_up(f"({_shown(str(lost))})")) from lost
 
 
-async def _talk(bench: Workbench, agent: Agent[Any, Answer], question: str) -> Answer:
-    """Whether to go on is asked between requests: an answer that has come is recorded by then."""
-    limits = UsageLimits(request_limit=MAX_REQUESTS, tool_calls_limit=MAX_REQUESTS)
-    async with agent.iter(question, usage_limits=limits) as run:
-        async for _ in run:
+class _OutOfTries(Exception):
+    """The model has given as many answers as it may, none of them fit for use."""
+
+    def __init__(self, count: int, last: str) -> None:
+        super().__init__(count)
+        self.count = count
+        self.last = last
+
+
+async def _rounds(bench: Workbench, failure: str) -> int:
+    """How often this conversation was allowed: once, and again for each resume after it failed."""
+    operation_id = bench.operation.operation_id
+    async with bench.database.read() as tx:
+        resumes = (await tx.resumes.of([operation_id])).get(operation_id, [])
+    return 1 + sum(one.ending.code == failure for one in resumes)
+
+
+async def _talk(bench: Workbench, agent: Agent[Any, Answer], question: str, rounds: int) -> Answer:
+    """Whether to go on is asked between requests; within one its journal asks."""
+    most = MAX_REQUESTS * rounds
+    answers = 0
+    async with agent.iter(
+        question, usage_limits=UsageLimits(request_limit=most, tool_calls_limit=most)
+    ) as run:
+        async for node in run:
             await bench.check()
+            if isinstance(node, CallToolsNode):
+                answers += _is_answer(node.model_response)
+            elif isinstance(node, ModelRequestNode) and answers > MAX_RETURNS * rounds:
+                raise _OutOfTries(answers, _complaint(node.request))
     assert run.result is not None
     return run.result.output
 
 
-async def _watched(bench: Workbench, talk: asyncio.Task[Answer]) -> Answer:
-    """The task's answer; an interruption waits for the answer on its way, and no longer than that."""
-    while not talk.done():
-        await asyncio.wait({talk}, timeout=WATCH_SECONDS)
-        try:
-            await bench.check()
-        except DatabaseUnavailable:
-            continue  # the journal finds out when it has something to write
-        except Interrupted:
-            if not talk.done():
-                await asyncio.wait({talk}, timeout=GRACE_SECONDS)
-            raise
-    return await talk
+def _is_answer(response: ModelResponse) -> bool:
+    """Whether a response ends the conversation if it can be used: one that only calls tools does not."""
+    names = [part.tool_name for part in response.parts if isinstance(part, ToolCallPart)]
+    return ANSWER in names or not names
 
 
-def _gave_up(how: str, complaints: Complaints | None) -> str:
-    why = f" Last: {_shown(complaints.last)}" if complaints is not None and complaints.last else ""
+def _complaint(request: ModelRequest) -> str:
+    """What the model is told about its last answer."""
+    found = []
+    for part in request.parts:
+        content: Any = getattr(part, "content", "")
+        if isinstance(content, list):  # of pydantic; the answer itself, which they repeat, is left out
+            wrong = [one for one in content if isinstance(one, dict) and "msg" in one]
+            content = "; ".join(f"{'.'.join(map(str, one.get('loc', ())))}: {one['msg']}" for one in wrong)
+        found.append(str(content))
+    return " ".join(found)
+
+
+def _gave_up(how: str, last: str = "") -> str:
+    why = f" It was told last: {_shown(last)}" if last else ""
     return (
         f"The language model found no answer that can be used {how}.{why} "
-        "Resume the session to ask again, change the brief, or choose another model (KTRDR_LLM)."
+        "Resume the session to let it try again, change the brief, or choose another model (KTRDR_LLM)."
     )
 
 

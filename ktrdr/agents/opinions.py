@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_ai import ModelRetry
 
-from ktrdr.agents.conversations import Complaints, converse
+from ktrdr.agents.conversations import converse
 from ktrdr.agents.language_models import ASSESS
 from ktrdr.agents.prompts import ASSESSOR, prompt
 from ktrdr.agents.workbench import Workbench
@@ -44,13 +44,10 @@ async def opinion_of(session: AgentSession, bench: Workbench) -> dict[str, Any]:
     """
     assert bench.llm is not None
     failed = [gate["gate"] for gate in session.gates if not gate["passed"]]
-    complaints = Complaints()
 
     def check(found: Opinion) -> Opinion:
-        complaints.last = ""
         if failed and found.opinion != "REJECTED":
-            complaints.last = f"The gate '{failed[0]}' has failed: the opinion can only be REJECTED."
-            raise ModelRetry(complaints.last)
+            raise ModelRetry(f"The gate '{failed[0]}' has failed: the opinion can only be REJECTED.")
         return found
 
     found = await converse(
@@ -61,7 +58,6 @@ async def opinion_of(session: AgentSession, bench: Workbench) -> dict[str, Any]:
         question=_question(session, len(bench.operation.request.get("known_trials", []))),
         failure="ASSESS_FAILED",
         check=check,
-        complaints=complaints,
     )
     return {**found.to_json(), "assessor": bench.llm.name}
 

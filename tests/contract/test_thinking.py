@@ -12,6 +12,7 @@ from sqlalchemy import select
 from ktrdr.agents.agent_service import Trigger
 from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import Operation, Status
+from ktrdr.domain.resumes import Ending, Position, Resume
 from ktrdr.domain.sessions import Phase, TriggerReason
 from ktrdr.persistence.tables import holdout_openings
 from ktrdr.persistence.unit_of_work import Database
@@ -121,11 +122,38 @@ async def test_a_model_that_finds_no_strategy_fails_with_its_last_error(
     assert kept.checkpoint_type == "failure"
 
 
+async def test_an_answer_that_is_no_design_is_returned_too(database: Database) -> None:
+    llm = Script(design=(final({"strategy": SMALL, "url": "http://127.0.0.1/"}),))
+    operation, _ = await run(database, await claimed(database), llm)
+    assert operation.error_code == "DESIGN_FAILED"
+    for fault in ("research_notes: Field required", "url: Extra inputs are not permitted"):
+        assert fault in (operation.error_message or "")
+
+
+async def test_a_resume_lets_a_model_that_gave_up_go_on(database: Database) -> None:
+    """Behind the answers that it gave; they are the journal's by then."""
+    wrong = final(design(strategy={**SMALL, "code": "import os"}))
+    operation = await claimed(database)
+    first = Script(design=(wrong,))
+    ended, _ = await run(database, operation, first)
+    assert ended.error_code == "DESIGN_FAILED"
+    async with database.transaction() as tx:
+        await tx.resumes.record(Resume(operation.operation_id, Ending.of(ended), Position()))
+        assert await tx.operations.requeue(operation.operation_id, "me")
+        again = await tx.operations.claim(operation.operation_id, "me", None, None)
+    assert again is not None
+    second = Script(design=(*[wrong] * 6, final(design())))
+    ended, _ = await run(database, again, second)
+    assert ended.status is Status.COMPLETED, ended.error_message
+    assert len(second.requests["design"]) == 7
+    assert second.requests["design"][:4] == first.requests["design"]
+
+
 async def test_a_model_that_only_asks_is_stopped(database: Database) -> None:
     llm = Script(design=(call("hypotheses"),))
     operation, _ = await run(database, await claimed(database), llm)
     assert (operation.status, operation.error_code) == (Status.FAILED, "DESIGN_FAILED")
-    assert "after 20 requests" in (operation.error_message or "")
+    assert "in 20 requests" in (operation.error_message or "")
     assert len(llm.requests["design"]) == 20
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_ai import ModelRetry
 
-from ktrdr.agents.conversations import Complaints, converse
+from ktrdr.agents.conversations import converse
 from ktrdr.agents.designers.tools import Bench, bench_of, errors_shown
 from ktrdr.agents.language_models import DESIGN
 from ktrdr.agents.prompts import DESIGNER, prompt
@@ -46,12 +46,11 @@ async def design_with_model(session: AgentSession, bench: Workbench) -> ModelDes
     """
     request = bench.operation.request
     known = await bench_of(bench.database, bench.catalog, request, session.dataset, session.brief)
-    complaints = Complaints()
 
     async def check(found: DesignedStrategy) -> DesignedStrategy:
-        complaints.last = await _fault(known, found) or ""
-        if complaints.last:
-            raise ModelRetry(complaints.last)
+        why = await _fault(known, found)
+        if why is not None:
+            raise ModelRetry(why)
         return found
 
     found = await converse(
@@ -71,7 +70,6 @@ async def design_with_model(session: AgentSession, bench: Workbench) -> ModelDes
             known.validate_strategy,
         ),
         check=check,
-        complaints=complaints,
     )
     strategy, _ = await known.checked(found.strategy)
     assert strategy is not None
