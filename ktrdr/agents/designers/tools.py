@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from ktrdr.agents.designers.experiments import MAX_SHOWN, chosen, whole
 from ktrdr.data.catalog import Catalog
 from ktrdr.data.child import ask
-from ktrdr.domain.errors import InvalidInput
+from ktrdr.domain.errors import DatasetCorrupted, DatasetNotFound, InvalidInput
 from ktrdr.domain.fingerprints import canonical_json, finite
 from ktrdr.domain.grammar.faults import Fault, choices, fault
 from ktrdr.domain.grammar.indicators import ALIASES, CATALOGUE, READS_BARS, SOURCES
@@ -149,13 +150,26 @@ class Bench:
 async def bench_of(
     database: Database, catalog: Catalog, request: Mapping[str, Any], dataset: str, brief: str
 ) -> Bench:
-    """What a session's request fixed when it was triggered: which experiments and hypotheses it knows."""
+    """What a session's request fixed when it was triggered: which experiments and hypotheses it knows.
+
+    Experiments on data whose development reaches into this data set's holdout are left out: what they
+    came to says something of those days.
+    """
     statuses = {int(name): str(status) for name, status in request.get("known_hypotheses", {}).items()}
     async with database.read() as tx:
         trials = await tx.ledger.by_ids([int(one) for one in request.get("known_trials", [])])
         known = await tx.hypotheses.by_ids(sorted(statuses))
+    sealed = catalog.get(dataset).holdout_start
+    trials = [one for one in trials if _ends_before(catalog, one.dataset, sealed)]
     ideas = [Idea(one.hypothesis_id, one.statement, statuses[one.hypothesis_id]) for one in known]
     return Bench(dataset, brief, catalog, trials, ideas)
+
+
+def _ends_before(catalog: Catalog, dataset: str, sealed: date) -> bool:
+    try:
+        return catalog.get(dataset).development_end < sealed
+    except (DatasetNotFound, DatasetCorrupted):  # it is gone, and nobody can say any more
+        return False
 
 
 def errors_shown(errors: Sequence[Fault]) -> dict[str, Any]:
