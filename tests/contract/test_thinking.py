@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 
 import pytest
 from pydantic_ai.messages import ModelResponse
 from sqlalchemy import select
 
 from ktrdr.agents.agent_service import Trigger
-from ktrdr.domain.errors import StepFailed
+from ktrdr.agents.designers.tools import bench_of
+from ktrdr.api.memory_schemas import MemoryData
+from ktrdr.api.services.memory_service import MemoryService
+from ktrdr.api.services.resumes_service import ResumesService
+from ktrdr.data.catalog import Catalog
+from ktrdr.domain.errors import CheckpointIncompatible, StepFailed
 from ktrdr.domain.operations import Operation, Status
 from ktrdr.domain.resumes import Ending, Position, Resume
 from ktrdr.domain.sessions import Phase, TriggerReason
@@ -19,6 +27,7 @@ from ktrdr.persistence.unit_of_work import Database
 from tests.contract.thinking import (
     OPINION,
     TESTED,
+    THRESHOLDS,
     TRAINED,
     Script,
     call,
@@ -29,6 +38,7 @@ from tests.contract.thinking import (
     said,
 )
 from tests.integration.strategies import SMALL
+from tests.unit.data.series import put, walk
 
 pytestmark = pytest.mark.anyio
 
@@ -189,6 +199,13 @@ async def test_a_strategy_that_tests_a_hypothesis_settles_it(database: Database)
     async with database.read() as tx:
         found = await tx.hypotheses.by_ids([horizon.hypothesis_id, volume.hypothesis_id])
     assert [one.status for one in found] == ["SUPPORTED", "REFUTED"]
+    shown = MemoryData.of(await MemoryService(database).look(2))
+    assert (shown.trials, [one.session_id for one in shown.experiments]) == (3, [3, 2])
+    tests = {
+        one.hypothesis_id: one.tested_by
+        for one in MemoryData.of(await MemoryService(database).look(9)).hypotheses
+    }
+    assert (tests[horizon.hypothesis_id], tests[volume.hypothesis_id]) == ([2], [3])
 
 
 async def test_a_design_that_is_begun_anew_asks_the_same(database: Database) -> None:
@@ -205,6 +222,49 @@ async def test_a_design_that_is_begun_anew_asks_the_same(database: Database) -> 
     second = Script(design=(*ASKED, final(design())))
     await run(database, again, second)
     assert second.requests["design"] == first.requests["design"]
+
+
+async def test_a_resume_under_another_model_is_refused(database: Database, tmp_path: Path) -> None:
+    """As under other prompts: it would begin another conversation than the one that was paid for."""
+    operation = await claimed(database, model="a:b")
+    async with database.transaction() as tx:
+        await tx.orphans.fail_backend_local("me")
+
+    def service(model: str | None) -> ResumesService:
+        return ResumesService(
+            database,
+            instance="me",
+            max_active=1,
+            thresholds=THRESHOLDS,
+            artifacts=tmp_path,
+            catalog=Catalog(None),
+            wake=lambda: None,
+            model=model,
+        )
+
+    for model in ("a:c", None):
+        with pytest.raises(CheckpointIncompatible, match=r"settings\.language_model"):
+            await service(model).resume(operation.operation_id, force=False)
+    assert await service("a:b").resume(operation.operation_id, force=False)
+
+
+async def test_experiments_that_saw_the_holdouts_days_are_left_out(
+    database: Database, tmp_path: Path
+) -> None:
+    """Data under other names may be of the same market: what is developed on these days tells of them."""
+    late = put(tmp_path, "LATE", "1d", walk("1d", 400)).key
+    early = put(tmp_path, "EARLY", "1d", walk("1d", 400), holdout=date(2024, 6, 1)).key
+    for dataset in (late, early, "gone"):
+        operation = await claimed(database)
+        async with database.transaction() as tx:
+            found = await tx.sessions.by_operation(operation.operation_id)
+            assert found is not None
+            tried = replace(found, dataset=dataset, strategy_config=SMALL, assessment={"verdict": "REJECTED"})
+            await tx.ledger.record(tried)
+            known = await tx.ledger.recent_ids(9)
+    for dataset, told in ((early, [early]), (late, [late, early])):
+        bench = await bench_of(database, Catalog(tmp_path), {"known_trials": known}, dataset, "")
+        assert [one.dataset for one in bench.trials] == told
 
 
 async def test_a_cancel_stops_a_conversation(database: Database) -> None:
