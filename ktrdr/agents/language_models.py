@@ -26,6 +26,9 @@ class LanguageModels(Protocol):
     def for_call(self, operation: Operation, purpose: str) -> Model:
         """The model for one conversation of an operation; an answer that is recorded is given again."""
 
+    def stop(self) -> None:
+        """The backend is stopping: no conversation goes on."""
+
 
 def session_settings(thresholds: GateThresholds, model: str | None) -> Mapping[str, Any]:
     """What a session is made under beyond data and strategy, for its fingerprint.

@@ -98,6 +98,9 @@ class Script:
 
         return FunctionModel(answer)
 
+    def stop(self) -> None:
+        """Nothing of it is ever on its way."""
+
     @property
     def everything(self) -> str:
         return "\n".join([*self.requests["design"], *self.requests["assess"]])
