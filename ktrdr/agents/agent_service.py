@@ -10,11 +10,12 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.checkpoint_builder import build
+from ktrdr.agents.language_models import session_settings
 from ktrdr.agents.spending import require_budget
 from ktrdr.agents.workbench import training_epoch
 from ktrdr.checkpointing.schemas import CheckpointType
@@ -28,6 +29,7 @@ from ktrdr.persistence.forks import RecordedFork
 from ktrdr.persistence.unit_of_work import Database
 
 KNOWN_TRIALS = 200  # how many earlier trials a designer learns from
+KNOWN_HYPOTHESES = 100
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,11 @@ class AgentService:
         thresholds: GateThresholds,
         catalog: Catalog,
         wake: Callable[[], None],
+        model: str | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """`limits` of what a language model may cost; None when none is asked."""
+        """`model` is the name of the language model that thinks for sessions, and `limits` what it may cost;
+        None: they think offline."""
         self._database = database
         self._instance = instance
         self._max_active = max_active
@@ -77,6 +81,7 @@ class AgentService:
         self._catalog = catalog
         self._wake = wake
         self._limits = limits
+        self._model = model
 
     async def trigger(self, trigger: Trigger) -> AgentSession:
         """Create a session: operation, session row and first checkpoint in one transaction.
@@ -91,10 +96,12 @@ class AgentService:
         strategy = None if given is None else given.to_config()
         operation_id = f"research_{uuid.uuid4().hex[:12]}"
         seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed
+        settings = session_settings(self._thresholds, self._model)
         async with self._database.transaction() as tx:
             await require_capacity(tx, self._max_active)
             await require_budget(tx, self._limits)
             known = await tx.ledger.recent_ids(KNOWN_TRIALS)
+            ideas = await tx.hypotheses.list(KNOWN_HYPOTHESES)
             request = {
                 "trigger_reason": trigger.reason.value,
                 "seed": seed,
@@ -102,6 +109,8 @@ class AgentService:
                 "strategy": strategy,
                 "brief": trigger.brief,
                 "known_trials": list(known),
+                # With their status: it may change while this session asks about them.
+                "known_hypotheses": {str(one.hypothesis_id): one.status.value for one in reversed(ideas)},
             }
             await tx.operations.insert_if_absent(
                 NewOperation(
@@ -125,7 +134,7 @@ class AgentService:
                 CheckpointType.PHASE_TRANSITION,
                 build(session).to_json(),
                 None,
-                fingerprint_of(self._catalog, session.dataset, None, asdict(self._thresholds)),
+                fingerprint_of(self._catalog, session.dataset, None, settings),
             )
         self._wake()
         return session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ktrdr.domain.sessions import AgentSession, Verdict
@@ -20,6 +21,20 @@ def assess(session: AgentSession, exam: dict[str, Any] | None) -> dict[str, Any]
         why = "the holdout has no opening left; a verdict needs bars that no session has seen"
         return _assessment(session, Verdict.NOT_PROVEN, None, f"Not proven: {why}.", [why])
     return _judged(session, exam)
+
+
+def with_opinion(assessment: dict[str, Any], opinion: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The verdict by rule, with what a language model had to say of the validation results.
+
+    Lists are joined, the rule's sentences first; verdict, summary and figures are the rule's alone.
+    """
+    if opinion is None:
+        return assessment
+    joined = {
+        name: [*assessment[name], *opinion[name]] for name in ("strengths", "weaknesses", "next_suggestions")
+    }
+    own = {name: opinion[name] for name in ("opinion", "hypotheses", "lesson", "assessor")}
+    return {**assessment, **joined, **own}
 
 
 def _judged(session: AgentSession, exam: dict[str, Any]) -> dict[str, Any]:

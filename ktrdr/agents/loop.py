@@ -24,8 +24,10 @@ from ktrdr.domain.errors import (
     KtrdrError,
     StepFailed,
 )
+from ktrdr.domain.memory import lesson_of, status_after
 from ktrdr.domain.operations import CANCELLED, Event, Status
 from ktrdr.domain.sessions import NEXT_PHASES, AgentSession, Phase
+from ktrdr.persistence.unit_of_work import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +109,20 @@ async def _complete(bench: Workbench, session: AgentSession) -> None:
         if not done:
             raise Interrupted(Interruption.FENCED)
         await tx.sessions.update(session)
-        await tx.ledger.record(session)
+        await _remember(tx, session)
         await tx.checkpoints.delete(session.operation_id)
+
+
+async def _remember(tx: Transaction, session: AgentSession) -> None:
+    """The experiment, what was learnt from it, and what its assessor would test next."""
+    assessment = session.assessment or {}
+    training = (session.training_result or {}).get("metrics", {})
+    validation = (session.backtest_result or {}).get("metrics", {})
+    lesson = assessment.get("lesson") or lesson_of(session.gates, training, validation)
+    await tx.ledger.record(session, lesson)
+    await tx.hypotheses.record(session.operation_id, assessment.get("hypotheses", []))
+    if session.tests_hypothesis is not None:
+        await tx.hypotheses.settle(session.tests_hypothesis, status_after(session.gates))
 
 
 async def _stopped(bench: Workbench, why: Interruption) -> None:

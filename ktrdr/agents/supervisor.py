@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ktrdr.agents.llm.language_model import LanguageModel
+from ktrdr.agents.language_models import LanguageModels
 from ktrdr.agents.loop import run_session
 from ktrdr.agents.workbench import Workbench
 from ktrdr.data.catalog import Catalog
@@ -31,7 +31,7 @@ class SessionSupervisor:
         catalog: Catalog,
         *,
         holder: str,
-        llm: LanguageModel | None = None,
+        llm: LanguageModels | None = None,
     ) -> None:
         """`holder` is who this backend is: it claims as long as the instance's name is its own."""
         self._database = database

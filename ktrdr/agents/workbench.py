@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from ktrdr.agents.checkpoint_builder import build
+from ktrdr.agents.language_models import LanguageModels, session_settings
 from ktrdr.agents.resume_plan import position
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.catalog import Catalog
@@ -20,7 +21,7 @@ from ktrdr.domain.sessions import AgentSession, GateThresholds, Phase
 from ktrdr.persistence.unit_of_work import Database, Transaction
 
 if TYPE_CHECKING:
-    from ktrdr.agents.llm.language_model import LanguageModel
+    pass
 
 POLL_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0
@@ -68,7 +69,7 @@ class Workbench:
     thresholds: GateThresholds
     catalog: Catalog
     stop: asyncio.Event
-    llm: LanguageModel | None = None  # None: the offline pair
+    llm: LanguageModels | None = None  # None: designer and assessor think offline
 
     async def pause(self, seconds: float = POLL_SECONDS) -> None:
         """Wait, or return at once when the backend is stopping."""
@@ -159,8 +160,12 @@ class Workbench:
             kind,
             build(session, training_checkpoint_epoch=epoch, spent_usd=spent).to_json(),
             None,
-            fingerprint_of(self.catalog, session.dataset, session.strategy_config, asdict(self.thresholds)),
+            fingerprint_of(self.catalog, session.dataset, session.strategy_config, self._settings),
         )
+
+    @property
+    def _settings(self) -> Mapping[str, Any]:
+        return session_settings(self.thresholds, None if self.llm is None else self.llm.name)
 
     async def _child(self, child_id: str) -> Operation:
         async with self.database.read() as tx:

@@ -22,6 +22,7 @@ from ktrdr.api.routes import (
     history,
     jobs,
     leaks,
+    memory,
     operations,
     reports,
     restarts,
@@ -41,6 +42,7 @@ def create_app(backend: Backend) -> ASGIApp:
     errors.install(app)
     for router in (
         agent.router(backend.agent),
+        memory.router(backend.memory),
         operations.router(backend.operations, backend.resumes),
         forks.router(backend.forks),
         budget.router(backend.budgets, backend.doctor),

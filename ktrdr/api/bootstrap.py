@@ -25,6 +25,7 @@ from ktrdr.api.services.doctor_service import DoctorService
 from ktrdr.api.services.forks_service import ForksService
 from ktrdr.api.services.history_service import HistoryService
 from ktrdr.api.services.leaks_service import LeaksService
+from ktrdr.api.services.memory_service import MemoryService
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.reports_service import ReportsService
 from ktrdr.api.services.resumes_service import ResumesService
@@ -53,6 +54,7 @@ class _Session(TypedDict):
     thresholds: GateThresholds
     catalog: Catalog
     wake: Callable[[], None]
+    model: str | None
 
 
 class Backend:
@@ -90,6 +92,7 @@ class Backend:
             "thresholds": settings.thresholds,
             "catalog": self.catalog,
             "wake": self.wake,
+            "model": None if self.llm is None else self.llm.name,
         }
         self.agent = AgentService(self.database, limits=None if asked is None else asked.limits, **session)
         self.budgets = BudgetService(self.database, settings.limits)
@@ -110,6 +113,7 @@ class Backend:
         self.history = HistoryService(self.database, settings.artifacts)
         self.strategies = StrategiesService(settings.strategies)
         self.leaks = LeaksService(self.database, self.catalog, settings.artifacts)
+        self.memory = MemoryService(self.database)
         self.data = DataService(self.catalog, max_bytes=settings.max_import_bytes)
 
     @property

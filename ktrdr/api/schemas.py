@@ -297,6 +297,7 @@ class SessionData(StatusData):
     brief: str
     strategy_config: dict[str, Any] | None
     research_notes: str | None
+    tests_hypothesis: int | None
     training_operation_id: str | None
     training_result: dict[str, Any] | None
     backtest_operation_id: str | None
@@ -319,6 +320,7 @@ class SessionData(StatusData):
             brief=session.brief,
             strategy_config=_plain(session.strategy_config),
             research_notes=session.research_notes,
+            tests_hypothesis=session.tests_hypothesis,
             training_operation_id=session.training_operation_id,
             training_result=_plain(session.training_result),
             backtest_operation_id=session.backtest_operation_id,

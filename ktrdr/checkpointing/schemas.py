@@ -10,7 +10,7 @@ from typing import Any, Self
 from ktrdr.domain.errors import CheckpointCorrupted
 from ktrdr.domain.sessions import Phase, TriggerReason
 
-SCHEMA_VERSION = 3  # `upcasting` says what each version was
+SCHEMA_VERSION = 4  # `upcasting` says what each version was
 
 
 class CheckpointType(StrEnum):
@@ -103,6 +103,7 @@ class AgentCheckpointState(_State):
     brief: str
     strategy_config: Mapping[str, Any] | None
     research_notes: str | None
+    tests_hypothesis: int | None
     training_operation_id: str | None
     training_result: Mapping[str, Any] | None
     backtest_operation_id: str | None

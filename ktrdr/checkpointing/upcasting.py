@@ -3,6 +3,7 @@
 1: trainings without history, device and schedule; backtests with their arrays in the row.
 2: rows whose hash covers operation, sequence and state only.
 3: rows that are sealed as a whole; the states are those of 2.
+4: sessions that say which hypothesis they test.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ def _unchanged(state: State) -> State:
     return state
 
 
+def _session_without_hypothesis(state: State) -> State:
+    return {**state, "tests_hypothesis": None}
+
+
 def _training_without_history(state: State) -> State:
     raise _Lost("its files have neither the history nor the schedule that a training goes on with")
 
@@ -46,10 +51,13 @@ def _backtest_with_arrays(state: State) -> State:
 UPCASTERS: Mapping[tuple[StateKind, int], Upcaster] = {
     (StateKind.AGENT, 1): _unchanged,
     (StateKind.AGENT, 2): _unchanged,
+    (StateKind.AGENT, 3): _session_without_hypothesis,
     (StateKind.TRAINING, 1): _training_without_history,
     (StateKind.TRAINING, 2): _unchanged,
+    (StateKind.TRAINING, 3): _unchanged,
     (StateKind.BACKTEST, 1): _backtest_with_arrays,
     (StateKind.BACKTEST, 2): _unchanged,
+    (StateKind.BACKTEST, 3): _unchanged,
 }
 
 

@@ -9,13 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ktrdr.cli.forks import lineage
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
 THREE_CLASSES = 1.0 / 3.0  # down, flat, up
+SIGNS = (("+", "strengths"), ("-", "weaknesses"), ("?", "hypotheses"), (">", "next_suggestions"))
 COLOURS = {
     "COMPLETED": "green",
     "RUNNING": "cyan",
@@ -26,17 +25,32 @@ COLOURS = {
     "REJECTED": "red",
     "NOT_PROVEN": "yellow",
     "VOID": "red",
+    "SUPPORTED": "green",
+    "REFUTED": "red",
+    "OPEN": "yellow",
 }
 
 
 def as_json(value: Any) -> None:
     """Exactly what the API said, for other programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print("".join(one if one == "\n" or one.isprintable() else json.dumps(one)[1:-1] for one in text))
 
 
 def printable(text: str) -> str:
     """Text without the control characters that would move a terminal's cursor or change its title."""
     return "".join(one for one in text if one in "\n\t" or one.isprintable())
+
+
+class PlainConsole(Console):
+    """Shows no control character of any text that it is given: whoever wrote it, it stays text."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
+console = PlainConsole(highlight=False)
+errors = PlainConsole(stderr=True, highlight=False)
 
 
 def coloured(word: str | None) -> str:
@@ -137,6 +151,9 @@ def assessment(found: Mapping[str, Any] | None) -> None:
             f"  opening {found['opening']} of this holdout: p = {number(found['p_value'], '.4f')}, "
             f"level {number(found['level'], '.4f')}"
         )
-    for sign, name in (("+", "strengths"), ("-", "weaknesses"), (">", "next_suggestions")):
-        for one in found[name]:
+    for sign, name in SIGNS:
+        for one in found.get(name, []):
             console.print(f"  {sign} {escape(one)}")
+    if "lesson" in found:  # a language model's, as all that follows the rule's own sentences
+        console.print(f"  lesson: {escape(found['lesson'])}")
+        console.print(f"  assessed by {escape(found['assessor'])}, who holds it {escape(found['opinion'])}")

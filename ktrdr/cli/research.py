@@ -16,7 +16,7 @@ Session = Annotated[int | None, typer.Argument(help="Session id; the latest when
 @app.command()
 def start(
     brief: Annotated[
-        str, typer.Argument(help="What the research is about; the offline designer ignores it.")
+        str, typer.Argument(help="What to research, for a language model; the offline designer ignores it.")
     ] = "",
     seed: Annotated[int | None, typer.Option(help="Same seed, same research.")] = None,
     dataset: Annotated[
@@ -95,6 +95,19 @@ def history(
         ),
         empty="No session yet. Start one: ktrdr research start",
     )
+
+
+@app.command()
+def memory(
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many of each.")] = 20, json: Json = False
+) -> None:
+    """Experiments with their lessons, and hypotheses; what the next design is told of."""
+    from ktrdr.cli.client import Client
+    from ktrdr.cli.memory import memory
+    from ktrdr.cli.render import as_json
+
+    found = Client().get("/agent/memory", limit=limit)
+    as_json(found) if json else memory(found)
 
 
 @app.command()

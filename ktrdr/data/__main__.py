@@ -30,6 +30,10 @@ def _run(job: str, catalog: Catalog, request: Mapping[str, Any]) -> dict[str, An
 
         spec = catalog.get(str(request["key"]))
         return check(load_all(catalog, spec.key), spec.timeframe)
+    if job == "summary":
+        from ktrdr.data.summaries import summary
+
+        return summary(catalog, str(request["key"]))
     from ktrdr.data.importing import import_file, wanted_of
 
     if job == "import":

@@ -25,7 +25,8 @@ def answer(compute: Callable[[Mapping[str, Any]], dict[str, Any]], *, memory: in
     except MemoryError:
         message = f"It needs more than {memory // 2**30} GiB of memory. {advice}"
         said = {"error": {"code": DataProcessFailed.code, "message": message, "details": {}}}
-    print(json.dumps(said, allow_nan=False))
+    # At once: a library that reads Parquet may abort while its threads end, and the answer stands by then.
+    print(json.dumps(said, allow_nan=False), flush=True)
     return 0
 
 

@@ -51,8 +51,8 @@ async def ask(
     timeout: float = TIMEOUT_SECONDS,
     doing: str = "Reading the data",
 ) -> dict[str, Any]:
-    """The answer to one job (`import`, `check`, `download`) on the catalogue at `root`, or to one of
-    another `command` that speaks as `ktrdr.data.answering` does; `doing` is what its failure is called.
+    """The answer to one job (`import`, `check`, `download`, `summary`) on the catalogue at `root`, or to one
+    of another `command` that speaks as `ktrdr.data.answering` does; `doing` is what its failure is called.
 
     The child never outlives the call, also when this task is cancelled. Raises what the child refused
     with, and DataProcessFailed when it ends without an answer or takes longer than `timeout` seconds.

@@ -119,6 +119,7 @@ class AgentSession:
     brief: str = ""
     strategy_config: Mapping[str, Any] | None = None
     research_notes: str | None = None
+    tests_hypothesis: int | None = None  # the one of memory that the strategy puts to the test
     training_operation_id: str | None = None
     training_result: Mapping[str, Any] | None = None
     backtest_operation_id: str | None = None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import builtins
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import RowMapping, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ktrdr.domain.market import MAX_OPENINGS, opening_level
+from ktrdr.domain.market import MAX_OPENINGS, Segment, opening_level
 from ktrdr.domain.sessions import AgentSession
 from ktrdr.persistence.tables import db_now, holdout_openings, trials
 
@@ -19,11 +20,24 @@ _OPENING_LOCK = 0x6B7473
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """An evaluated strategy as a designer may see it: validation figures, never the holdout's."""
+    """An evaluated strategy with its validation figures. The verdict has seen the holdout: a designer is
+    never told it."""
 
     trial_id: int
+    operation_id: str
+    dataset: str
+    segment: str  # that of `validation`
+    brief: str
     strategy_config: dict[str, Any]
-    sharpe: float | None
+    training: Mapping[str, Any]
+    validation: Mapping[str, Any]
+    verdict: str
+    lesson: str
+    created_at: float
+
+    @property
+    def sharpe(self) -> float | None:
+        return self.validation.get("sharpe")
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ class Ledger:
         self._connection = connection
         self._dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
 
-    async def record(self, session: AgentSession) -> None:
+    async def record(self, session: AgentSession, lesson: str = "") -> None:
         """One row a completed session, failures too; a repeat finds its own row."""
         statement = self._dialect.insert(trials).values(
             operation_id=session.operation_id,
@@ -50,25 +64,31 @@ class Ledger:
             training_metrics=(session.training_result or {}).get("metrics"),
             validation_metrics=(session.backtest_result or {}).get("metrics"),
             verdict=(session.assessment or {})["verdict"],
+            segment=Segment.VALIDATION.value,
+            brief=session.brief,
+            lesson=lesson,
             created_at=db_now(),
         )
         await self._connection.execute(statement.on_conflict_do_nothing())
 
-    async def recent_ids(self, limit: int) -> list[int]:
+    async def recent_ids(self, limit: int) -> builtins.list[int]:
         """The newest trials' ids, oldest first."""
         query = select(trials.c.trial_id).order_by(trials.c.trial_id.desc()).limit(limit)
         return sorted((await self._connection.execute(query)).scalars())
 
-    async def by_ids(self, ids: Sequence[int]) -> list[RecordedTrial]:
+    async def count(self) -> int:
+        """How many strategies were ever evaluated."""
+        return int(await self._connection.scalar(select(func.count()).select_from(trials)) or 0)
+
+    async def by_ids(self, ids: Sequence[int]) -> builtins.list[RecordedTrial]:
         """Trials in the order of their ids."""
         query = select(trials).where(trials.c.trial_id.in_(ids)).order_by(trials.c.trial_id)
-        rows = (await self._connection.execute(query)).mappings()
-        return [
-            RecordedTrial(
-                row["trial_id"], row["strategy_config"], (row["validation_metrics"] or {}).get("sharpe")
-            )
-            for row in rows
-        ]
+        return [_trial(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def list(self, limit: int) -> builtins.list[RecordedTrial]:
+        """Newest first."""
+        query = select(trials).order_by(trials.c.trial_id.desc()).limit(limit)
+        return [_trial(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def open(self, segment_key: str, operation_id: str, strategy_sha256: str) -> Opening | None:
         """Count one opening before anything is computed; a session that asks again gets its own.
@@ -106,3 +126,19 @@ class Ledger:
             )
         )
         return Opening(opening, level)
+
+
+def _trial(row: RowMapping) -> RecordedTrial:
+    return RecordedTrial(
+        row["trial_id"],
+        row["operation_id"],
+        row["dataset"],
+        row["segment"],
+        row["brief"],
+        row["strategy_config"],
+        row["training_metrics"] or {},
+        row["validation_metrics"] or {},
+        row["verdict"],
+        row["lesson"],
+        row["created_at"],
+    )

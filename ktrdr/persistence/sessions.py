@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
@@ -76,6 +77,21 @@ class Sessions:
         """Newest first."""
         query = select(sessions).order_by(_columns.session_id.desc()).limit(limit)
         return [_session(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def ids_of(self, operation_ids: Collection[str]) -> dict[str, int]:
+        """The session of each operation that is one."""
+        query = select(_columns.operation_id, _columns.session_id)
+        rows = await self._connection.execute(query.where(_columns.operation_id.in_(operation_ids)))
+        return {row[0]: row[1] for row in rows}
+
+    async def testing(self, hypotheses: Collection[int]) -> dict[int, builtins.list[int]]:
+        """The sessions whose strategies test each hypothesis, the first of them first."""
+        query = select(_columns.tests_hypothesis, _columns.session_id).order_by(_columns.session_id)
+        rows = await self._connection.execute(query.where(_columns.tests_hypothesis.in_(hypotheses)))
+        found: dict[int, builtins.list[int]] = {}
+        for hypothesis_id, session_id in rows:
+            found.setdefault(hypothesis_id, []).append(session_id)
+        return found
 
     async def _one(self, query: Any) -> AgentSession | None:
         row = (await self._connection.execute(query)).mappings().one_or_none()

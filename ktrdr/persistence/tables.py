@@ -178,6 +178,7 @@ sessions = Table(
     Column("result_fingerprint", String(64)),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
+    Column("tests_hypothesis", Integer),
     sqlite_autoincrement=True,
 )
 

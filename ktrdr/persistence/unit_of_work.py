@@ -21,6 +21,7 @@ from ktrdr.persistence.checkpoints import Checkpoints
 from ktrdr.persistence.engine import create_engines
 from ktrdr.persistence.events import Events
 from ktrdr.persistence.forks import Forks
+from ktrdr.persistence.hypotheses import Hypotheses
 from ktrdr.persistence.instances import Instances
 from ktrdr.persistence.ledger import Ledger
 from ktrdr.persistence.migrations import HEAD, upgrade
@@ -55,6 +56,7 @@ class Transaction:
     starts: Starts
     calls: Calls
     budgets: Budgets
+    hypotheses: Hypotheses
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -74,6 +76,7 @@ class Transaction:
             Starts(connection),
             Calls(connection),
             Budgets(connection),
+            Hypotheses(connection),
         )
 
     async def now(self) -> float:

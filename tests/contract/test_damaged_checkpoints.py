@@ -49,7 +49,13 @@ async def root(database: Database, tmp_path: Path, anyio_backend: str) -> Path:
     """The artifacts beneath which op_1 and op_2 have a checkpoint each."""
     for number, operation_id in enumerate(("op_1", "op_2")):
         attempt = await running(database, operation_id)
-        state = {"epoch": 4 + number, "total_epochs": 9, "loss": 1e100, "note": "é\n", "schema_version": 3}
+        state = {
+            "epoch": 4 + number,
+            "total_epochs": 9,
+            "loss": 1e100,
+            "note": "é\n",
+            "schema_version": SCHEMA_VERSION,
+        }
         manifest = write_generation(tmp_path, operation_id, FILES)
         async with database.transaction() as tx:
             kind = CheckpointType.PERIODIC

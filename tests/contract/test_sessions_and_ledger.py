@@ -10,6 +10,7 @@ import pytest
 
 from ktrdr.domain.errors import SessionNotFound
 from ktrdr.domain.market import MAX_OPENINGS, opening_level
+from ktrdr.domain.memory import HypothesisStatus
 from ktrdr.domain.operations import OperationType
 from ktrdr.domain.sessions import AgentSession, Phase, TriggerReason
 from ktrdr.persistence.ledger import Opening
@@ -147,4 +148,40 @@ async def test_a_trial_is_recorded_once_and_shows_no_holdout(database: Database)
     assert [(one.strategy_config, one.sharpe) for one in found] == [
         ({"name": "x"}, 0.5),
         ({"name": "x"}, None),
+    ]
+
+
+async def test_a_trial_says_what_it_was_about_and_what_was_learnt(database: Database) -> None:
+    session = replace(
+        await new_session(database, "op_1"),
+        strategy_config={"name": "x"},
+        training_result={"metrics": {"balanced_accuracy": 0.34}},
+        backtest_result={"metrics": {"sharpe": 0.5}},
+        assessment={"verdict": "NOT_PROVEN"},
+    )
+    async with database.transaction() as tx:
+        await tx.ledger.record(session, "Shorter horizons trade too much.")
+    async with database.read() as tx:
+        found = await tx.ledger.list(10)
+    assert [(one.segment, one.brief, one.lesson) for one in found] == [
+        ("validation", "b", "Shorter horizons trade too much.")
+    ]
+    assert (found[0].training, found[0].validation) == ({"balanced_accuracy": 0.34}, {"sharpe": 0.5})
+
+
+async def test_hypotheses_are_recorded_once_and_settled_once(database: Database) -> None:
+    await new_session(database, "op_1")
+    for _ in range(2):
+        async with database.transaction() as tx:
+            await tx.hypotheses.record("op_1", ["one", "two"])
+    async with database.transaction() as tx:
+        newest, oldest = await tx.hypotheses.list(10)
+        assert await tx.hypotheses.settle(oldest.hypothesis_id, HypothesisStatus.REFUTED)
+        assert not await tx.hypotheses.settle(oldest.hypothesis_id, HypothesisStatus.SUPPORTED)
+    async with database.read() as tx:
+        found = await tx.hypotheses.by_ids([newest.hypothesis_id, oldest.hypothesis_id])
+        assert [one.statement for one in await tx.hypotheses.list(1)] == ["two"]
+    assert [(one.number, one.statement, one.status) for one in found] == [
+        (1, "one", HypothesisStatus.REFUTED),
+        (2, "two", HypothesisStatus.OPEN),
     ]

@@ -51,6 +51,7 @@ SESSIONS = st.builds(
     brief=TEXT,
     strategy_config=st.none() | MAPPING,
     research_notes=st.none() | TEXT,
+    tests_hypothesis=st.none() | st.integers(1, 2**31),
     training_operation_id=st.none() | TEXT,
     training_result=st.none() | MAPPING,
     backtest_operation_id=st.none() | TEXT,
@@ -95,7 +96,7 @@ class TestStates:
         ("name", "value", "message"),
         [
             ("extra", 1, r"unknown \['extra'\]"),
-            ("schema_version", 1, "schema version 1; this ktrdr reads 3"),
+            ("schema_version", 1, "schema version 1; this ktrdr reads 4"),
             ("phase", "DREAMING", "DREAMING"),
             ("trigger_reason", "boredom", "boredom"),
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ktrdr.agents.assessor import assess
+from ktrdr.agents.assessor import assess, with_opinion
 from ktrdr.agents.phases.training import backtest_of
 from ktrdr.agents.workbench import Step, Workbench
 from ktrdr.domain.fingerprints import sha256_of
@@ -16,10 +16,23 @@ from ktrdr.domain.sessions import AgentSession, Phase
 
 async def run(session: AgentSession, bench: Workbench) -> Step:
     """Write the verdict, and with it the fingerprint of the whole research."""
+    opinion = await _opinion(session, bench)
     session, exam = await _sit_exam(session, bench)
-    assessment = assess(session, exam)
+    assessment = with_opinion(assess(session, exam), opinion)
     after = replace(session, phase=Phase.COMPLETED, assessment=assessment)
     return Step(replace(after, result_fingerprint=fingerprint(after, exam)))
+
+
+async def _opinion(session: AgentSession, bench: Workbench) -> dict[str, Any] | None:
+    """What a language model thinks of the validation results; None without one.
+
+    It is asked before the holdout is opened. A repeat after a crash is given the journal's answer.
+    """
+    if bench.llm is None:
+        return None
+    from ktrdr.agents.opinions import opinion_of  # only now: its library is optional
+
+    return await opinion_of(session, bench)
 
 
 async def _sit_exam(session: AgentSession, bench: Workbench) -> tuple[AgentSession, dict[str, Any] | None]:

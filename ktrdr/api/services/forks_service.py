@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.forking import ForkPlan, Origin, plan_fork
+from ktrdr.agents.language_models import session_settings
 from ktrdr.checkpointing.artifacts import verify_artifacts
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest
 from ktrdr.data.catalog import Catalog
@@ -46,6 +47,7 @@ class ForksService:
         artifacts: Path,
         catalog: Catalog,
         wake: Callable[[], None],
+        model: str | None = None,
     ) -> None:
         self._database = database
         self._instance = instance
@@ -54,6 +56,7 @@ class ForksService:
         self._artifacts = artifacts
         self._catalog = catalog
         self._wake = wake
+        self._model = model
 
     async def fork(self, wanted: Wanted) -> tuple[AgentSession, RecordedFork]:
         """The new session and where it comes from. A refusal changes nothing.
@@ -82,6 +85,7 @@ class ForksService:
             is_backend_local=True,
             owner=self._instance,
         )
+        settings = session_settings(self._thresholds, self._model)
         async with self._database.transaction() as tx:
             await require_capacity(tx, self._max_active)
             await tx.operations.insert_if_absent(operation)
@@ -105,7 +109,10 @@ class ForksService:
                 build(session).to_json(),
                 None,
                 fingerprint_of(
-                    self._catalog, session.dataset, session.strategy_config, asdict(self._thresholds)
+                    self._catalog,
+                    session.dataset,
+                    session.strategy_config,
+                    settings,
                 ),
             )
         return session, fork

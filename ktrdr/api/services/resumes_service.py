@@ -6,11 +6,12 @@ import asyncio
 import builtins
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ktrdr.agents.capacity import require_capacity
+from ktrdr.agents.language_models import session_settings
 from ktrdr.agents.positions import awaited_child, stuck_of
 from ktrdr.agents.resume_plan import Plan, Worker, plan_of, position
 from ktrdr.checkpointing.schemas import (
@@ -98,6 +99,7 @@ class ResumesService:
         artifacts: Path,
         catalog: Catalog,
         wake: Callable[[], None],
+        model: str | None = None,
     ) -> None:
         self._database = database
         self._instance = instance
@@ -106,6 +108,7 @@ class ResumesService:
         self._artifacts = artifacts
         self._catalog = catalog
         self._wake = wake
+        self._model = model
 
     async def preview(self, operation_id: str, *, force: bool) -> Preview:
         """What a resume would do, without doing it."""
@@ -256,7 +259,7 @@ class ResumesService:
         strategy: Mapping[str, Any] | None = (
             stored.state.get("strategy_config") if agent else request["strategy_config"]
         )
-        settings = asdict(self._thresholds) if agent else settings_of(request)
+        settings = session_settings(self._thresholds, self._model) if agent else settings_of(request)
         then = Fingerprint.from_json(stored.fingerprint)
         try:
             now = fingerprint_of(self._catalog, str(request["dataset"]), strategy, settings)
