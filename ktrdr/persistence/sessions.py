@@ -46,7 +46,7 @@ class Sessions:
             updated_at=db_now(),
         )
         row = (await self._connection.execute(statement.returning(sessions))).mappings().one()
-        return _session(row)
+        return as_session(row)
 
     async def update(self, session: AgentSession) -> None:
         """Write what the session knows now. The caller's transaction holds the fence."""
@@ -75,14 +75,14 @@ class Sessions:
     async def list(self, limit: int) -> builtins.list[AgentSession]:
         """Newest first."""
         query = select(sessions).order_by(_columns.session_id.desc()).limit(limit)
-        return [_session(row) for row in (await self._connection.execute(query)).mappings()]
+        return [as_session(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def _one(self, query: Any) -> AgentSession | None:
         row = (await self._connection.execute(query)).mappings().one_or_none()
-        return None if row is None else _session(row)
+        return None if row is None else as_session(row)
 
 
-def _session(row: RowMapping) -> AgentSession:
+def as_session(row: RowMapping) -> AgentSession:
     values = dict(row)
     values.pop("created_at")
     values.pop("updated_at")

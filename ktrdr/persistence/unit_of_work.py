@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ktrdr.domain.errors import DatabaseUnavailable
+from ktrdr.persistence.campaigns import Campaigns
 from ktrdr.persistence.checkpoints import Checkpoints
 from ktrdr.persistence.engine import create_engines
 from ktrdr.persistence.events import Events
@@ -51,6 +52,7 @@ class Transaction:
     resumes: Resumes
     forks: Forks
     starts: Starts
+    campaigns: Campaigns
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -68,6 +70,7 @@ class Transaction:
             Resumes(connection),
             Forks(connection),
             Starts(connection),
+            Campaigns(connection),
         )
 
     async def now(self) -> float:
