@@ -13,6 +13,7 @@ from ktrdr.api.bootstrap import Backend
 from ktrdr.api.guard import Guard
 from ktrdr.api.routes import (
     agent,
+    campaigns,
     checkpoints,
     data,
     following,
@@ -40,6 +41,7 @@ def create_app(backend: Backend) -> ASGIApp:
     errors.install(app)
     for router in (
         agent.router(backend.agent),
+        campaigns.router(backend.campaigns),
         operations.router(backend.operations, backend.resumes),
         forks.router(backend.forks),
         following.router(backend.operations, backend.closing),

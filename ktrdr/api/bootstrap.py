@@ -13,10 +13,12 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from ktrdr.agents.agent_service import AgentService
+from ktrdr.agents.campaigns import Means
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.cleanup import PeriodicCleanup
 from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.backtests_service import BacktestsService
+from ktrdr.api.services.campaigns_service import CampaignsService
 from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.data_service import DataService
 from ktrdr.api.services.forks_service import ForksService
@@ -70,13 +72,6 @@ class Backend:
         self.leases = LeaseJudge(self.database)
         self.catalog = Catalog(settings.data)
         self.lock = InstanceLock(self.database, settings.instance)
-        self.supervisor = SessionSupervisor(
-            self.database,
-            settings.instance,
-            settings.thresholds,
-            self.catalog,
-            holder=self.lock.holder,
-        )
         self.reconciliation = StartupReconciliation(self.database, settings.instance, self.lock.holder)
         session: _Session = {
             "instance": settings.instance,
@@ -89,6 +84,15 @@ class Backend:
         self.forks = ForksService(self.database, artifacts=settings.artifacts, **session)
         self.operations = OperationsService(self.database, executor=self.executor, wake=self.wake)
         self.resumes = ResumesService(self.database, artifacts=settings.artifacts, **session)
+        self.campaigns = CampaignsService(self.database, **session)
+        self.supervisor = SessionSupervisor(
+            self.database,
+            settings.instance,
+            settings.thresholds,
+            self.catalog,
+            holder=self.lock.holder,
+            means=Means(settings.instance, settings.max_active_sessions, self.wake, self.resumes.resume),
+        )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
         self.retention = RetentionService(
             self.database,

@@ -42,7 +42,14 @@ class Position:
 
     def _order(self) -> tuple[int, ...]:
         phase = _PHASES.index(self.phase) if self.phase in _PHASES else -1
-        return (self.session or 0, phase, self.child is not None, self.child_done, self.epoch or 0, self.bar or 0)
+        return (
+            self.session or 0,
+            phase,
+            self.child is not None,
+            self.child_done,
+            self.epoch or 0,
+            self.bar or 0,
+        )
 
 
 @dataclass(frozen=True)
