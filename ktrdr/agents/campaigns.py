@@ -61,7 +61,7 @@ class Means:
 
 
 def inputs_of(request: Mapping[str, Any], catalog: Catalog, thresholds: GateThresholds) -> Fingerprint:
-    """What every session of a campaign is made from: a resume under another code, data or gates is refused."""
+    """What a campaign is made from: a resume under another code, data or gates is refused."""
     return fingerprint_of(catalog, str(request["dataset"]), request["strategy"], asdict(thresholds))
 
 

@@ -165,7 +165,7 @@ class ResumesService:
         return Resumed(operation, ready.checkpoint, ready.difference, ready.stuck)
 
     async def resume_interrupted(self) -> builtins.list[str]:
-        """Resume the sessions and campaigns that a restart has just failed, oldest first, while there is room.
+        """Resume what a restart has just failed, oldest first; sessions while there is room.
 
         What needs a person is left alone, and the log says why: stuck, damaged, or made from other inputs.
         """
