@@ -41,7 +41,7 @@ from ktrdr.persistence.unit_of_work import Transaction
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-ROOM_SECONDS = 2.0  # between two looks for room, where others hold the capacity
+ROOM_LOOKS = 4  # so many times as long between two looks for room, where others hold the capacity
 
 
 class ResumeSession(Protocol):
@@ -58,6 +58,7 @@ class Means:
     max_active: int
     wake: Callable[[], None]
     resume: ResumeSession
+    look_seconds: float = LOOK_SECONDS
 
 
 def inputs_of(request: Mapping[str, Any], catalog: Catalog, thresholds: GateThresholds) -> Fingerprint:
@@ -97,7 +98,7 @@ async def _take_up(bench: Workbench, *, means: Means) -> bool:
         await means.resume(session_id, force=forced, automatic=automatic)
     except SessionActive as full:
         await _show(bench, state, waiting=full.message)
-        await bench.pause(ROOM_SECONDS)
+        await bench.pause(means.look_seconds * ROOM_LOOKS)
     except DatabaseUnavailable:
         raise
     except KtrdrError as obstacle:
@@ -130,7 +131,7 @@ async def _advance(bench: Workbench, *, means: Means) -> bool:
         await _note(bench, state, [one.number for one in ended])
         return True
     await _show(bench, state, waiting=waiting)
-    await bench.pause(LOOK_SECONDS if waiting is None else ROOM_SECONDS)
+    await bench.pause(means.look_seconds * (1 if waiting is None else ROOM_LOOKS))
     return True
 
 

@@ -1,4 +1,4 @@
-"""`ktrdr research start --sessions` and `ktrdr research campaign`: a series of sessions and its leaderboard."""
+"""`ktrdr research start --sessions` and `ktrdr research campaign`: a series of sessions by rank."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def watched(client: Client, campaign_id: str, json: bool) -> None:
         for one in sorted(found["leaderboard"], key=lambda one: one["number"]):
             if seen.get(one["number"]) != one["status"] and one["status"] != "PENDING":
                 seen[one["number"]] = one["status"]
-                place.print(f"  session {one['number']} of {found['sessions']} {_said(one)}", soft_wrap=True)
+                place.print(f"  {one['number']} of {found['sessions']}, {_said(one)}", soft_wrap=True)
         message = found["progress"]["message"]
         if time.monotonic() - said >= LINE_SECONDS and message != line:
             said, line = time.monotonic(), message
@@ -117,7 +117,7 @@ def leaderboard(found: Campaign) -> None:
             )
     if len(found["leaderboard"]) > 1:
         console.print(
-            "\n  SHARPE is of validation bars: the best of many is flattered by the choice. The verdict is not."
+            "\n  SHARPE is of validation bars: the best of many is flattered by the choice; verdicts are not."
         )
     if found["status"] in ("FAILED", "CANCELLED"):
         console.print(f"\n{coloured(found['status'])}: {_text(found['error_message'] or '')}", soft_wrap=True)
@@ -131,7 +131,7 @@ def _latest(client: Client) -> str | None:
 
 def _said(one: Campaign) -> str:
     """What became of a session, in half a line."""
-    what = f"({one['session_id']}) {coloured(one['status'])}"
+    what = f"session {one['session_id']}: {coloured(one['status'])}"
     if one["status"] == "COMPLETED":
         return f"{what} {coloured(one['verdict'])}, Sharpe {number(one['validation_sharpe'], '.2f')}"
     return f"{what} {_text(one['error_message'])}" if one["error_message"] else what

@@ -30,7 +30,7 @@ from ktrdr.persistence.unit_of_work import Database
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user asks for. With a strategy nothing is designed: each session trains it from a seed of its own."""
+    """What a user asks for. With a strategy nothing is designed: each session has its own seed."""
 
     sessions: int
     parallel: int = 1
