@@ -9,8 +9,6 @@ import subprocess
 import sys
 from typing import Any
 
-import pytest
-
 from tests.integration.backend import Backend, eventually, workers_of
 from tests.integration.conftest import BackendFactory
 from tests.integration.strategies import OPEN_GATES, SMALL
@@ -86,20 +84,17 @@ def test_killed_and_resumed_it_is_what_it_would_have_been(
     assert found["result"]["fingerprint"] == whole["result"]["fingerprint"]
 
 
-@pytest.mark.parametrize("parallel", [1, 2])
-def test_designs_learn_from_the_campaign_and_survive_it(
-    sqlite_backend: BackendFactory, parallel: int
-) -> None:
-    """Designed sessions: killed once, cancelled once; the strategies are those of a campaign left alone."""
+def test_designs_learn_from_the_campaign_and_survive_it(sqlite_backend: BackendFactory) -> None:
+    """Designed sessions, two at once: killed once, cancelled once; the strategies are those of a campaign left alone."""
     strategies = []
     for home in ("killed", "whole"):
         backend = sqlite_backend(home, KTRDR_MAX_ACTIVE_SESSIONS="2")
         backend.start()
-        campaign_id = start(backend, parallel=parallel, sessions=3)
+        campaign_id = start(backend, parallel=2)
         if home == "killed":
             backend.await_status(f"{campaign_id}.s001.training", "RUNNING")
             killed(backend, campaign_id, workers=False)
-            backend.await_status(f"{campaign_id}.s002.training", "RUNNING", within=240.0)
+            backend.await_status(f"{campaign_id}.s003.training", "RUNNING", within=240.0)
             assert backend.client.post(f"/operations/{campaign_id}/cancel").status_code == 202
             backend.await_status(campaign_id, "CANCELLED")
             assert all(one["status"] not in ("PENDING", "RUNNING") for one in backend.get("/operations")), (
