@@ -85,7 +85,7 @@ def test_killed_and_resumed_it_is_what_it_would_have_been(
 
 
 def test_designs_learn_from_the_campaign_and_survive_it(sqlite_backend: BackendFactory) -> None:
-    """Designed sessions, two at once: killed once, cancelled once; the strategies are those of a campaign left alone."""
+    """Designed sessions, two at once: killed once and cancelled once; what is designed is the same."""
     strategies = []
     for home in ("killed", "whole"):
         backend = sqlite_backend(home, KTRDR_MAX_ACTIVE_SESSIONS="2")

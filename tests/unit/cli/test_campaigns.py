@@ -52,7 +52,7 @@ CAMPAIGN: dict[str, Any] = {
     "openings": {"used": 10, "limit": 10},
     "budget": {"limit_usd": 1.5, "spent_usd": 1.4},
     "leaderboard": [
-        standing(1, strategy="[/red]\x1b[2Jevil"),
+        standing(1, strategy="[/b]\x1b[2Jx"),
         standing(2, gates=FAILED, verdict="REJECTED", opening=None),
         standing(
             3,
@@ -111,8 +111,8 @@ def test_the_leaderboard_is_of_the_latest_campaign(backend: Answers, ktrdr: Ktrd
     assert "12 strategies were evaluated on nasdaq so far" in shown
     assert "10 of 10 openings used, none left: a session that passes its gates is NOT_PROVEN" in shown
     assert "$1.4000 spent, of $1.50" in shown
-    assert "1 11 COMPLETED [/red][2Jevil 1.00 40 passed NOT_PROVEN" in shown
-    assert "2 12 COMPLETED strategy_2 0.50 40 training failed REJECTED" in shown
+    assert "1 11 COMPLETED [/b][2Jx 1.00 40 passed NOT_PROVEN" in shown
+    assert "2 12 COMPLETED strategy_2 0.50 40 training REJECTED" in shown
     assert "- 13 FAILED strategy_3 - - - -" in shown
     assert "session 13: BUDGET_EXHAUSTED no money" in shown
     assert "FAILED: session 3 could not go on: [/red]no money" in shown
