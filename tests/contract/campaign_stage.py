@@ -152,7 +152,7 @@ async def learnt(database: Database, campaign_id: str) -> list[tuple[int, list[i
     """Of each session its seed, and the numbers of the sessions whose trials its designer is shown."""
     async with database.read() as tx:
         members = await tx.campaigns.members(campaign_id)
-        trial = {}
+        trial: dict[int, int] = {}
         for number in range(1, len(members) + 1):
             upto = await tx.campaigns.trials(campaign_id, up_to=number)
             trial |= {one: number for one in upto if one not in trial}
