@@ -13,23 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ktrdr.agents.beginnings import KNOWN_TRIALS, NewSession, begin, known_hypotheses
 from ktrdr.agents.capacity import require_capacity
-from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.language_models import session_settings
 from ktrdr.agents.spending import require_budget
 from ktrdr.agents.workbench import training_epoch
-from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.catalog import Catalog
-from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.calls import Limits
-from ktrdr.domain.operations import NewOperation, Operation, OperationType
+from ktrdr.domain.operations import Operation
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.persistence.forks import RecordedFork
 from ktrdr.persistence.unit_of_work import Database
-
-KNOWN_TRIALS = 200  # how many earlier trials a designer learns from
-KNOWN_HYPOTHESES = 100
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,6 @@ class AgentService:
         """
         given = None if trigger.strategy is None else parse_strategy(trigger.strategy)
         spec = await asyncio.to_thread(self._catalog.dataset_for, given, trigger.dataset)
-        dataset = spec.key
         strategy = None if given is None else given.to_config()
         operation_id = f"research_{uuid.uuid4().hex[:12]}"
         seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed
@@ -100,42 +94,17 @@ class AgentService:
         async with self._database.transaction() as tx:
             await require_capacity(tx, self._max_active)
             await require_budget(tx, self._limits)
-            known = await tx.ledger.recent_ids(KNOWN_TRIALS)
-            ideas = await tx.hypotheses.list(KNOWN_HYPOTHESES)
-            request = {
-                "trigger_reason": trigger.reason.value,
-                "seed": seed,
-                "dataset": dataset,
-                "strategy": strategy,
-                "brief": trigger.brief,
-                "known_trials": list(known),
-                # With their status: it may change while this session asks about them.
-                "known_hypotheses": {str(one.hypothesis_id): one.status.value for one in reversed(ideas)},
-            }
-            await tx.operations.insert_if_absent(
-                NewOperation(
-                    operation_id,
-                    OperationType.AGENT_RESEARCH,
-                    request,
-                    is_backend_local=True,
-                    owner=self._instance,
-                )
-            )
-            session = await tx.sessions.create(
+            new = NewSession(
                 operation_id=operation_id,
-                trigger_reason=trigger.reason,
+                reason=trigger.reason,
                 seed=seed,
-                dataset=dataset,
+                dataset=spec.key,
+                strategy=strategy,
                 brief=trigger.brief,
+                known_trials=await tx.ledger.recent_ids(KNOWN_TRIALS),
+                known_hypotheses=await known_hypotheses(tx),
             )
-            await tx.checkpoints.save(
-                operation_id,
-                0,
-                CheckpointType.PHASE_TRANSITION,
-                build(session).to_json(),
-                None,
-                fingerprint_of(self._catalog, session.dataset, None, settings),
-            )
+            session = await begin(tx, new, instance=self._instance, catalog=self._catalog, settings=settings)
         self._wake()
         return session
 

@@ -1,10 +1,11 @@
-"""Claims this backend's PENDING sessions and runs them, one task each."""
+"""Claims this backend's PENDING sessions and campaigns and runs them, one task each."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
+from ktrdr.agents.campaigns import Means, run_campaign
 from ktrdr.agents.language_models import LanguageModels
 from ktrdr.agents.loop import run_session
 from ktrdr.agents.workbench import Workbench
@@ -32,14 +33,17 @@ class SessionSupervisor:
         *,
         holder: str,
         llm: LanguageModels | None = None,
+        means: Means | None = None,
     ) -> None:
-        """`holder` is who this backend is: it claims as long as the instance's name is its own."""
+        """`holder` is who this backend is: it claims as long as the instance's name is its own. Without
+        `means` it runs no campaigns."""
         self._database = database
         self._instance = instance
         self._holder = holder
         self._thresholds = thresholds
         self._catalog = catalog
         self._llm = llm
+        self._means = means
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,10 +77,13 @@ class SessionSupervisor:
                 task.cancel()
 
     async def _claim_all(self) -> None:
+        kinds = (OperationType.AGENT_RESEARCH, *(() if self._means is None else (OperationType.CAMPAIGN,)))
         async with self._database.read() as tx:
-            waiting = await tx.operations.list(
-                status=Status.PENDING, operation_type=OperationType.AGENT_RESEARCH
-            )
+            waiting = [
+                one
+                for kind in kinds
+                for one in await tx.operations.list(status=Status.PENDING, operation_type=kind)
+            ]
         for operation in reversed(waiting):  # the list is newest first; sessions start oldest first
             if operation.owner != self._instance:
                 continue
@@ -89,7 +96,12 @@ class SessionSupervisor:
 
     def _start(self, operation: Operation) -> None:
         bench = Workbench(self._database, operation, self._thresholds, self._catalog, self._stop, self._llm)
-        task = asyncio.create_task(run_session(bench), name=f"session {operation.operation_id}")
+        if operation.operation_type is OperationType.CAMPAIGN:
+            assert self._means is not None
+            work, kind = run_campaign(bench, self._means), "campaign"
+        else:
+            work, kind = run_session(bench), "session"
+        task = asyncio.create_task(work, name=f"{kind} {operation.operation_id}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

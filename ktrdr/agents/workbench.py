@@ -160,11 +160,12 @@ class Workbench:
             kind,
             build(session, training_checkpoint_epoch=epoch, spent_usd=spent).to_json(),
             None,
-            fingerprint_of(self.catalog, session.dataset, session.strategy_config, self._settings),
+            fingerprint_of(self.catalog, session.dataset, session.strategy_config, self.settings),
         )
 
     @property
-    def _settings(self) -> Mapping[str, Any]:
+    def settings(self) -> Mapping[str, Any]:
+        """What sessions are made under, for their fingerprint."""
         return session_settings(self.thresholds, None if self.llm is None else self.llm.name)
 
     async def _child(self, child_id: str) -> Operation:

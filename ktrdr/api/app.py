@@ -14,6 +14,7 @@ from ktrdr.api.guard import Guard
 from ktrdr.api.routes import (
     agent,
     budget,
+    campaigns,
     checkpoints,
     data,
     following,
@@ -43,6 +44,7 @@ def create_app(backend: Backend) -> ASGIApp:
     for router in (
         agent.router(backend.agent),
         memory.router(backend.memory),
+        campaigns.router(backend.campaigns),
         operations.router(backend.operations, backend.resumes),
         forks.router(backend.forks),
         budget.router(backend.budgets, backend.doctor),

@@ -13,12 +13,14 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from ktrdr.agents.agent_service import AgentService
+from ktrdr.agents.campaigns import Means
 from ktrdr.agents.llm.language_model import LanguageModel
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.cleanup import PeriodicCleanup
 from ktrdr.api.instance import InstanceLock
 from ktrdr.api.services.backtests_service import BacktestsService
 from ktrdr.api.services.budget_service import BudgetService
+from ktrdr.api.services.campaigns_service import CampaignsService
 from ktrdr.api.services.checkpoints_service import CheckpointsService
 from ktrdr.api.services.data_service import DataService
 from ktrdr.api.services.doctor_service import DoctorService
@@ -77,14 +79,6 @@ class Backend:
         asked = settings.language_model
         self.llm = None if asked is None else LanguageModel(self.database, asked)
         self.lock = InstanceLock(self.database, settings.instance)
-        self.supervisor = SessionSupervisor(
-            self.database,
-            settings.instance,
-            settings.thresholds,
-            self.catalog,
-            holder=self.lock.holder,
-            llm=self.llm,
-        )
         self.reconciliation = StartupReconciliation(self.database, settings.instance, self.lock.holder)
         session: _Session = {
             "instance": settings.instance,
@@ -100,6 +94,16 @@ class Backend:
         self.forks = ForksService(self.database, artifacts=settings.artifacts, **session)
         self.operations = OperationsService(self.database, executor=self.executor, wake=self.wake)
         self.resumes = ResumesService(self.database, artifacts=settings.artifacts, **session)
+        self.campaigns = CampaignsService(self.database, **session)
+        self.supervisor = SessionSupervisor(
+            self.database,
+            settings.instance,
+            settings.thresholds,
+            self.catalog,
+            holder=self.lock.holder,
+            llm=self.llm,
+            means=Means(settings.instance, settings.max_active_sessions, self.wake, self.resumes.resume),
+        )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
         self.retention = RetentionService(
             self.database,

@@ -154,3 +154,26 @@ class BacktestCheckpointState(_State):
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         return cls(**cls._checked(value))
+
+
+@dataclass(frozen=True)
+class CampaignCheckpointState(_State):
+    """Where a campaign stands: so many sessions have begun, and the numbers of those that have ended.
+
+    One that has begun and not ended is taken up by a resume. What the sessions found is in their rows.
+    """
+
+    operation_id: str
+    sessions: int
+    parallel: int
+    begun: int
+    ended: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "ended": list(self.ended)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        carried = cls._checked(value)
+        carried["ended"] = tuple(carried["ended"])
+        return cls(**carried)

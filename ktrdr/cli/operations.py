@@ -20,7 +20,7 @@ def list_operations(
         str | None, typer.Option(help="PENDING, RUNNING, COMPLETED, FAILED or CANCELLED.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--type", help="agent_research, training or backtesting.")
+        str | None, typer.Option("--type", help="agent_research, campaign, training or backtesting.")
     ] = None,
     resumable: Annotated[bool, typer.Option("--resumable", help="Only what can be resumed.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,

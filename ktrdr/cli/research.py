@@ -23,12 +23,27 @@ def start(
         str | None, typer.Option(help="Data set; the strategy's own, or the built-in one, when left out.")
     ] = None,
     strategy: Annotated[Path | None, typer.Option(help="A strategy, YAML or JSON; skips the design.")] = None,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="A campaign: so many sessions, which learn in turn.")
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, max=64, help="So many sessions of the campaign at once.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="US dollars that the campaign may spend on models.")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     json: Json = False,
 ) -> None:
-    """Start a session."""
+    """Start a session, or a campaign of them."""
+    from ktrdr.cli import campaigns
     from ktrdr.cli.client import Client
     from ktrdr.cli.strategies import strategy_of
+
+    if sessions is None and (parallel, budget) != (None, None):
+        raise typer.BadParameter(
+            "it is of a campaign: say how many --sessions", param_hint="--parallel, --budget"
+        )
 
     body: dict[str, Any] = {
         "trigger_reason": "start_new_cycle",
@@ -39,7 +54,25 @@ def start(
     client = Client()
     if strategy is not None:
         body["strategy"] = strategy_of(client, strategy)
+    if sessions is not None:
+        del body["trigger_reason"]
+        body |= {"sessions": sessions, "parallel": parallel, "budget_usd": budget}
+        campaigns.begun(client, body, watch, json)
+        return
     _begun(client, client.post("/agent/trigger", body), watch, json)
+
+
+@app.command()
+def campaign(
+    campaign_id: Annotated[str | None, typer.Argument(help="Campaign id; the latest when left out.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    json: Json = False,
+) -> None:
+    """Show a campaign's sessions by rank, and how often its data were looked at."""
+    from ktrdr.cli import campaigns
+    from ktrdr.cli.client import Client
+
+    campaigns.shown(Client(), campaign_id, watch, json)
 
 
 @app.command()

@@ -4,6 +4,7 @@ KtrdrError
 ├── NotFound
 │   ├── OperationNotFound        OPERATION_NOT_FOUND
 │   ├── SessionNotFound          SESSION_NOT_FOUND
+│   ├── CampaignNotFound         CAMPAIGN_NOT_FOUND
 │   ├── LogNotFound              LOG_NOT_FOUND
 │   ├── HistoryNotFound          HISTORY_NOT_FOUND
 │   ├── ReportNotFound           REPORT_NOT_FOUND
@@ -74,6 +75,16 @@ class SessionNotFound(NotFound):
         super().__init__(
             f"There is no session {session_id}. GET /api/v1/agent/sessions lists those there are.",
             {"session_id": session_id},
+        )
+
+
+class CampaignNotFound(NotFound):
+    code = "CAMPAIGN_NOT_FOUND"
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__(
+            f"There is no campaign '{operation_id}'. GET /api/v1/agent/campaigns lists those there are.",
+            {"operation_id": operation_id},
         )
 
 

@@ -34,6 +34,7 @@ class OperationType(StrEnum):
     AGENT_RESEARCH = "agent_research"
     TRAINING = "training"
     BACKTESTING = "backtesting"
+    CAMPAIGN = "campaign"
 
 
 class Event(StrEnum):

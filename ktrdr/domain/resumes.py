@@ -16,20 +16,25 @@ _PHASES = [phase.value for phase in Phase]
 
 @dataclass(frozen=True)
 class Position:
-    """How far a checkpoint is: epochs or bars that are done; of a session its phase, and its child's."""
+    """How far a checkpoint is: epochs or bars that are done; of a session its phase, and its child's; of a
+    campaign the number of its first session that has not ended, and how far that one is."""
 
     phase: str | None = None
     child: str | None = None  # whose result the phase waits for
     child_done: bool = False
     epoch: int | None = None
     bar: int | None = None
+    session: int | None = None
 
     def is_beyond(self, other: Position) -> bool:
         """Whether something was gained between the other position and this one."""
         return self._order() > other._order()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        if self.session is None:
+            del found["session"]
+        return found
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Position:
@@ -37,7 +42,14 @@ class Position:
 
     def _order(self) -> tuple[int, ...]:
         phase = _PHASES.index(self.phase) if self.phase in _PHASES else -1
-        return (phase, self.child is not None, self.child_done, self.epoch or 0, self.bar or 0)
+        return (
+            self.session or 0,
+            phase,
+            self.child is not None,
+            self.child_done,
+            self.epoch or 0,
+            self.bar or 0,
+        )
 
 
 @dataclass(frozen=True)

@@ -76,19 +76,33 @@ class Ledger:
         query = select(trials.c.trial_id).order_by(trials.c.trial_id.desc()).limit(limit)
         return sorted((await self._connection.execute(query)).scalars())
 
-    async def count(self) -> int:
-        """How many strategies were ever evaluated."""
-        return int(await self._connection.scalar(select(func.count()).select_from(trials)) or 0)
-
     async def by_ids(self, ids: Sequence[int]) -> builtins.list[RecordedTrial]:
-        """Trials in the order of their ids."""
-        query = select(trials).where(trials.c.trial_id.in_(ids)).order_by(trials.c.trial_id)
-        return [_trial(row) for row in (await self._connection.execute(query)).mappings()]
+        """Trials in the order in which they are asked for."""
+        query = select(trials).where(trials.c.trial_id.in_(ids))
+        rows = (await self._connection.execute(query)).mappings()
+        found = {row["trial_id"]: _trial(row) for row in rows}
+        return [found[one] for one in ids if one in found]
 
     async def list(self, limit: int) -> builtins.list[RecordedTrial]:
         """Newest first."""
         query = select(trials).order_by(trials.c.trial_id.desc()).limit(limit)
         return [_trial(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def count(self, dataset: str | None = None) -> int:
+        """How many strategies have been evaluated, on one data set or on all: what the best is the best of."""
+        query = select(func.count()).select_from(trials)
+        if dataset is not None:
+            query = query.where(trials.c.dataset == dataset)
+        return int(await self._connection.scalar(query) or 0)
+
+    async def opened(self, segment_key: str) -> int:
+        """How many times a holdout has been opened."""
+        query = (
+            select(func.count())
+            .select_from(holdout_openings)
+            .where(holdout_openings.c.segment_key == segment_key)
+        )
+        return int(await self._connection.scalar(query) or 0)
 
     async def open(self, segment_key: str, operation_id: str, strategy_sha256: str) -> Opening | None:
         """Count one opening before anything is computed; a session that asks again gets its own.
@@ -106,12 +120,7 @@ class Ledger:
         ).one_or_none()
         if own is not None:
             return Opening(own[0], own[1])
-        count = await self._connection.scalar(
-            select(func.count())
-            .select_from(holdout_openings)
-            .where(holdout_openings.c.segment_key == segment_key)
-        )
-        opening = int(count or 0) + 1
+        opening = await self.opened(segment_key) + 1
         if opening > MAX_OPENINGS:
             return None
         level = opening_level(opening)

@@ -16,6 +16,7 @@ from ktrdr.domain.operations import (
     KILLED_AFTER_GRACE,
     WORKER_UNAVAILABLE,
     Event,
+    OperationType,
     Status,
     orphan_message,
 )
@@ -79,7 +80,8 @@ class Orphans:
         return Orphaned.of((await self._connection.execute(statement)).scalars().all())
 
     async def restarted(self, instance: str, within_seconds: float) -> builtins.list[str]:
-        """What restarts of this instance have failed in the last so many seconds, oldest first.
+        """What restarts of this instance have failed in the last so many seconds, oldest first; campaigns,
+        which need no room, before sessions.
 
         Without what somebody had asked to cancel when its backend died: that was to stop.
         """
@@ -93,7 +95,11 @@ class Orphans:
                 _columns.cancel_requested_at.is_(None),
                 _columns.completed_at >= db_now() - within_seconds,
             )
-            .order_by(_columns.created_at, _columns.operation_id)
+            .order_by(
+                _columns.operation_type != OperationType.CAMPAIGN.value,
+                _columns.created_at,
+                _columns.operation_id,
+            )
         )
         return [*(await self._connection.execute(query)).scalars()]
 

@@ -47,7 +47,7 @@ class Sessions:
             updated_at=db_now(),
         )
         row = (await self._connection.execute(statement.returning(sessions))).mappings().one()
-        return _session(row)
+        return as_session(row)
 
     async def update(self, session: AgentSession) -> None:
         """Write what the session knows now. The caller's transaction holds the fence."""
@@ -76,7 +76,7 @@ class Sessions:
     async def list(self, limit: int) -> builtins.list[AgentSession]:
         """Newest first."""
         query = select(sessions).order_by(_columns.session_id.desc()).limit(limit)
-        return [_session(row) for row in (await self._connection.execute(query)).mappings()]
+        return [as_session(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def ids_of(self, operation_ids: Collection[str]) -> dict[str, int]:
         """The session of each operation that is one."""
@@ -95,10 +95,10 @@ class Sessions:
 
     async def _one(self, query: Any) -> AgentSession | None:
         row = (await self._connection.execute(query)).mappings().one_or_none()
-        return None if row is None else _session(row)
+        return None if row is None else as_session(row)
 
 
-def _session(row: RowMapping) -> AgentSession:
+def as_session(row: RowMapping) -> AgentSession:
     values = dict(row)
     values.pop("created_at")
     values.pop("updated_at")

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.persistence.budgets import Budgets
 from ktrdr.persistence.calls import Calls
+from ktrdr.persistence.campaigns import Campaigns
 from ktrdr.persistence.checkpoints import Checkpoints
 from ktrdr.persistence.engine import create_engines
 from ktrdr.persistence.events import Events
@@ -57,6 +58,7 @@ class Transaction:
     calls: Calls
     budgets: Budgets
     hypotheses: Hypotheses
+    campaigns: Campaigns
 
     @classmethod
     def over(cls, connection: AsyncConnection) -> Transaction:
@@ -77,6 +79,7 @@ class Transaction:
             Calls(connection),
             Budgets(connection),
             Hypotheses(connection),
+            Campaigns(connection),
         )
 
     async def now(self) -> float:

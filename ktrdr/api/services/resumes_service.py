@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ktrdr.agents.campaign_plan import plan_of_campaign
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.language_models import session_settings
-from ktrdr.agents.positions import awaited_child, stuck_of
+from ktrdr.agents.positions import awaited_child, position_of, stuck_of
 from ktrdr.agents.resume_plan import Plan, Worker, plan_of, position
 from ktrdr.checkpointing.schemas import (
     AgentCheckpointState,
     BacktestCheckpointState,
+    CampaignCheckpointState,
     StoredCheckpoint,
     TrainingCheckpointState,
 )
@@ -48,6 +50,7 @@ _STATES: Mapping[OperationType, Any] = {
     OperationType.AGENT_RESEARCH: AgentCheckpointState,
     OperationType.TRAINING: TrainingCheckpointState,
     OperationType.BACKTESTING: BacktestCheckpointState,
+    OperationType.CAMPAIGN: CampaignCheckpointState,
 }
 
 
@@ -125,7 +128,10 @@ class ResumesService:
                 obstacle = found
         if ready is None:
             return Preview(operation, stored, None, None, None, obstacle, now)
-        plan = plan_of(operation, ready.checkpoint, ready.child)
+        if operation.operation_type is OperationType.CAMPAIGN:
+            plan = plan_of_campaign(CampaignCheckpointState.from_json(ready.checkpoint.state))
+        else:
+            plan = plan_of(operation, ready.checkpoint, ready.child)
         return Preview(operation, ready.checkpoint, plan, ready.difference, ready.stuck, obstacle, now)
 
     async def resume(self, operation_id: str, *, force: bool, automatic: bool = False) -> Resumed:
@@ -162,7 +168,7 @@ class ResumesService:
         return Resumed(operation, ready.checkpoint, ready.difference, ready.stuck)
 
     async def resume_interrupted(self) -> builtins.list[str]:
-        """Resume the sessions that a restart has just failed, oldest first, while there is room.
+        """Resume what a restart has just failed, oldest first; sessions while there is room.
 
         What needs a person is left alone, and the log says why: stuck, damaged, or made from other inputs.
         """
@@ -219,7 +225,12 @@ class ResumesService:
             if child is not None and child.checkpoint is not None and child.operation.status in RESUMABLE:
                 await asyncio.to_thread(self._verified_child, child.operation, child.checkpoint)
             difference = await asyncio.to_thread(self._difference, operation, stored, force=force)
-        at = position(operation.operation_type, stored, child)
+        campaign = operation.operation_type is OperationType.CAMPAIGN
+        at = (
+            await position_of(tx, operation, stored)
+            if campaign
+            else position(operation.operation_type, stored, child)
+        )
         return _Ready(found, stored, child, at, difference or None, await stuck_of(tx, operation, at))
 
     async def _admit(self, tx: Transaction, operation: Operation, ready: _Ready, *, force: bool) -> None:
@@ -254,12 +265,14 @@ class ResumesService:
         self, operation: Operation, stored: StoredCheckpoint, *, force: bool
     ) -> Mapping[str, Any]:
         """What the checkpoint was made from and is not so any more."""
-        request = operation.request
-        agent = operation.operation_type is OperationType.AGENT_RESEARCH
-        strategy: Mapping[str, Any] | None = (
-            stored.state.get("strategy_config") if agent else request["strategy_config"]
-        )
-        settings = session_settings(self._thresholds, self._model) if agent else settings_of(request)
+        request, kind = operation.request, operation.operation_type
+        strategy: Mapping[str, Any] | None
+        if kind is OperationType.AGENT_RESEARCH:
+            strategy = stored.state.get("strategy_config")
+        else:
+            strategy = request["strategy" if kind is OperationType.CAMPAIGN else "strategy_config"]
+        gated = kind in (OperationType.AGENT_RESEARCH, OperationType.CAMPAIGN)
+        settings = session_settings(self._thresholds, self._model) if gated else settings_of(request)
         then = Fingerprint.from_json(stored.fingerprint)
         try:
             now = fingerprint_of(self._catalog, str(request["dataset"]), strategy, settings)
