@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -71,7 +71,7 @@ def run(database: str, wanted: argparse.Namespace, until: float) -> Tally:
     """All scenes over one database, or as many as there is time for."""
     chosen = random.Random(f"{wanted.seed} {database}")
     tally = Tally(database)
-    theatre = Theatre(database)
+    theatre, stage = Theatre(database), ThreadPoolExecutor(1)
     try:
         whole, crossed = theatre.rehearse()
         tally.boundaries = sum(map(len, crossed.values()))
@@ -81,19 +81,22 @@ def run(database: str, wanted: argparse.Namespace, until: float) -> Tally:
         for scene in _in_turns(at_instants, at_boundaries):
             if time.monotonic() > until:
                 break
-            _play(theatre, scene, whole, tally)
+            _play(theatre, stage, scene, whole, tally)
     finally:
+        stage.shutdown()
         theatre.close()
     return tally
 
 
-def _play(theatre: Theatre, scene: Scene, whole: Outcome, tally: Tally) -> None:
-    try:
-        outcome = theatre.play(plan=scene.plan, blows=scene.blows, hash_seed=scene.hash_seed)
-    except Exception as broken:  # whatever it is, it is a loss and no end of the run
-        tally.losses.append("".join(traceback.format_exception(broken)))
+def _play(theatre: Theatre, stage: Executor, scene: Scene, whole: Outcome, tally: Tally) -> None:
+    """Whatever a session ends with is written down, and the run goes on."""
+    played = stage.submit(theatre.play, plan=scene.plan, blows=scene.blows, hash_seed=scene.hash_seed)
+    broken = played.exception()
+    if broken is not None:
+        tally.losses.append(f"{''.join(traceback.format_exception(broken))}kept in {theatre.home}")
         said = "LOST"
     else:
+        outcome = played.result()
         tally.add(scene, outcome, whole)
         which = "the same" if outcome.fingerprint == whole.fingerprint else "ANOTHER"
         said = f"{len(outcome.kills)} kills, {which} fingerprint, {outcome.seconds:.0f} s"

@@ -27,6 +27,7 @@ class Theatre:
         self._folder = Path(tempfile.mkdtemp(prefix="ktrdr-crash-"))
         self._server = Server() if database == "postgresql" else None
         self._played = 0
+        self.home = self._folder  # of the session that was played last
 
     def play(self, *, plan: Plan | None = None, blows: Sequence[Blow] = (), hash_seed: int = 0) -> Outcome:
         """One session under a plan of kills or under blows. Raises AssertionError with its home kept."""
@@ -49,7 +50,7 @@ class Theatre:
 
     def _play(self, plan: Plan | None, blows: Sequence[Blow], hash_seed: int) -> tuple[Outcome, Path]:
         self._played += 1
-        home = self._folder / f"home-{self._played}"
+        self.home = home = self._folder / f"home-{self._played}"
         url = self._url(home)
         environment = {"KTRDR_DATABASE_URL": url, "KTRDR_ORPHAN_HOURS": str(ORPHAN_SECONDS / 3600.0)}
         backend = Backend(home, free_port(), **environment, PYTHONHASHSEED=str(hash_seed))
@@ -59,7 +60,7 @@ class Theatre:
             self._sweep(backend)
             backend.stop()
             invariants.check(url, home)
-        except Exception as failed:
+        except AssertionError as failed:
             failed.add_note(f"killed: {research.kills()}; kept in {home}")
             raise
         finally:
