@@ -9,13 +9,20 @@ branch_labels = None
 depends_on = None
 
 
+KEY = sa.String(120)
+
+
 def upgrade() -> None:
-    json = sa.JSON(none_as_null=True)
-    key = sa.String(120)
+    _calls()
+    _memory()
+    _campaigns()
+
+
+def _calls() -> None:
     op.create_table(
         "llm_calls",
         sa.Column("call_id", sa.Integer(), primary_key=True, autoincrement=True),
-        sa.Column("operation_id", key, sa.ForeignKey("operations.operation_id"), nullable=False),
+        sa.Column("operation_id", KEY, sa.ForeignKey("operations.operation_id"), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("purpose", sa.String(20), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
@@ -27,7 +34,7 @@ def upgrade() -> None:
         sa.Column("cost_usd", sa.Double()),
         sa.Column("input_tokens", sa.Integer()),
         sa.Column("output_tokens", sa.Integer()),
-        sa.Column("response", json),
+        sa.Column("response", sa.JSON(none_as_null=True)),
         sa.Column("error_message", sa.Text()),
         sa.Column("reserved_at", sa.Double(), nullable=False),
         sa.Column("ended_at", sa.Double()),
@@ -41,10 +48,13 @@ def upgrade() -> None:
         sa.Column("limit_usd", sa.Double(), nullable=False),
         sa.Column("updated_at", sa.Double(), nullable=False),
     )
+
+
+def _memory() -> None:
     op.create_table(
         "hypotheses",
         sa.Column("hypothesis_id", sa.Integer(), primary_key=True, autoincrement=True),
-        sa.Column("operation_id", key, sa.ForeignKey("operations.operation_id"), nullable=False),
+        sa.Column("operation_id", KEY, sa.ForeignKey("operations.operation_id"), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("statement", sa.Text(), nullable=False),
         sa.Column("status", sa.String(12), nullable=False),
@@ -53,23 +63,26 @@ def upgrade() -> None:
         sa.UniqueConstraint("operation_id", "number"),
         sqlite_autoincrement=True,
     )
+    op.add_column("trials", sa.Column("segment", sa.String(20), nullable=False, server_default="validation"))
+    op.add_column("trials", sa.Column("brief", sa.Text(), nullable=False, server_default=""))
+    op.add_column("trials", sa.Column("lesson", sa.Text(), nullable=False, server_default=""))
+
+
+def _campaigns() -> None:
     op.create_table(
         "campaigns",
-        sa.Column("operation_id", key, sa.ForeignKey("operations.operation_id"), primary_key=True),
+        sa.Column("operation_id", KEY, sa.ForeignKey("operations.operation_id"), primary_key=True),
         sa.Column("sessions", sa.Integer(), nullable=False),
         sa.Column("parallel", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
     )
     op.create_table(
         "campaign_sessions",
-        sa.Column("campaign_id", key, sa.ForeignKey("campaigns.operation_id"), primary_key=True),
+        sa.Column("campaign_id", KEY, sa.ForeignKey("campaigns.operation_id"), primary_key=True),
         sa.Column("number", sa.Integer(), primary_key=True),
-        sa.Column("operation_id", key, sa.ForeignKey("operations.operation_id"), nullable=False, unique=True),
+        sa.Column("operation_id", KEY, sa.ForeignKey("operations.operation_id"), nullable=False, unique=True),
     )
     op.add_column("agent_sessions", sa.Column("tests_hypothesis", sa.Integer()))
-    op.add_column("trials", sa.Column("segment", sa.String(20), nullable=False, server_default="validation"))
-    op.add_column("trials", sa.Column("brief", sa.Text(), nullable=False, server_default=""))
-    op.add_column("trials", sa.Column("lesson", sa.Text(), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
