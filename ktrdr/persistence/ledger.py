@@ -89,7 +89,7 @@ class Ledger:
         return [_trial(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def count(self, dataset: str | None = None) -> int:
-        """How many strategies have been evaluated, on one data set or on all: the best is the best of these."""
+        """How many strategies were evaluated, on one data set or on all: what the best is the best of."""
         query = select(func.count()).select_from(trials)
         if dataset is not None:
             query = query.where(trials.c.dataset == dataset)
