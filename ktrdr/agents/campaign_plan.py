@@ -20,12 +20,12 @@ def may_begin(state: CampaignCheckpointState) -> bool:
     return state.begun < state.sessions and sum(one <= last for one in state.ended) == last
 
 
-def interrupted(state: CampaignCheckpointState, members: Sequence[Member]) -> Member | None:
-    """The first session that stopped without having ended: with its backend, its campaign or its budget."""
+def interrupted(members: Sequence[Member]) -> Member | None:
+    """Of those whose end is not noted, the first that stopped with its backend, campaign or budget."""
     for one in members:
         operation = one.operation
         failed = operation.status is Status.FAILED and operation.error_code in _INTERRUPTIONS
-        if one.number not in state.ended and (failed or operation.status is Status.CANCELLED):
+        if failed or operation.status is Status.CANCELLED:
             return one
     return None
 
@@ -33,10 +33,9 @@ def interrupted(state: CampaignCheckpointState, members: Sequence[Member]) -> Me
 def progress_of(
     state: CampaignCheckpointState, members: Sequence[Member], waiting: str | None = None
 ) -> Progress:
-    """Of the sessions whose end is not noted, how far they are; those that have ended are done."""
-    active = [one for one in members if one.number not in state.ended]
-    done = 100.0 * len(state.ended) + sum(one.operation.progress.percent for one in active)
-    parts = [f"session {one.number} of {state.sessions}: {_said(one)}" for one in active]
+    """How far the sessions (`members`) are whose end is not noted; those that have ended are done."""
+    done = 100.0 * len(state.ended) + sum(one.operation.progress.percent for one in members)
+    parts = [f"session {one.number} of {state.sessions}: {_said(one)}" for one in members]
     message = waiting or "; ".join(parts) or f"{len(state.ended)} of {state.sessions} sessions have ended"
     return Progress(
         done / state.sessions,

@@ -88,7 +88,7 @@ async def _take_up(bench: Workbench, *, means: Means) -> bool:
     await bench.check()
     state = await _load(bench)
     async with bench.database.read() as tx:
-        found = interrupted(state, await _open(tx, state))
+        found = interrupted(await _open(tx, state))
         resumes = (await tx.resumes.of([state.operation_id])).get(state.operation_id, [])
     if found is None:
         return False

@@ -107,25 +107,28 @@ class ProgressData(Wire):
 
 
 class CheckpointSummary(Wire):
-    """`epoch` of a training, `bar` of a backtest: both count what is done, as the progress does."""
+    """`epoch` of a training, `bar` of a backtest, `sessions` of a campaign: all count what is done."""
 
     checkpoint_type: str
     sequence: int
     phase: str | None
     epoch: int | None
     bar: int | None
+    sessions: int | None
     created_at: str | None
 
     @classmethod
     def of(cls, stored: StoredCheckpoint) -> CheckpointSummary:
         state = stored.state  # not verified: a list is not to fail for one row that is damaged
         phase, bar, first = state.get("phase"), _count(state.get("bar")), _count(state.get("first"))
+        ended = state.get("ended")
         return cls(
             checkpoint_type=stored.checkpoint_type.value,
             sequence=stored.sequence,
             phase=phase if phase in [*Phase] else None,
             epoch=_count(state.get("epoch", state.get("training_checkpoint_epoch"))),
             bar=None if bar is None or first is None else bar - first,
+            sessions=len(ended) if isinstance(ended, list) else None,
             created_at=iso(stored.created_at),
         )
 

@@ -249,4 +249,6 @@ def _checkpoint(found: Any) -> str:
     if found["phase"] is not None:
         epoch = "" if found["epoch"] is None else f", training epoch {found['epoch']}"
         return f"{found['phase']}{epoch}"
+    if found.get("sessions") is not None:
+        return f"{found['sessions']} sessions"
     return f"epoch {found['epoch']}" if found["epoch"] is not None else f"bar {found['bar']}"

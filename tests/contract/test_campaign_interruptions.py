@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from ktrdr.agents.agent_service import Trigger
 from ktrdr.domain.errors import CheckpointIncompatible
 from ktrdr.domain.operations import Status
+from ktrdr.domain.sessions import TriggerReason
 from ktrdr.persistence.tables import checkpoints
 from ktrdr.persistence.unit_of_work import Database, Transaction
 from tests.contract.campaign_stage import THRESHOLDS, Stage, learnt
@@ -69,6 +71,18 @@ async def test_an_automatic_resume_takes_campaigns_and_sessions_up(stage: Stage)
     await asyncio.wait([running])
     await stage.restart()
     assert await stage.resumes.resume_interrupted() == [campaign_id, first]
+    async with stage.living():
+        assert (await stage.run(campaign_id)).status is Status.COMPLETED
+
+
+async def test_a_campaign_is_resumed_where_there_is_no_room_for_all_sessions(stage: Stage) -> None:
+    """It waits for room by itself: sessions that are older and fill it are no reason to leave it."""
+    stage.max_active = 3
+    older = [(await stage.agent.trigger(Trigger(TriggerReason.MANUAL))).operation_id for _ in range(2)]
+    campaign_id = await stage.begin(sessions=1)
+    await stage.restart()
+    stage.max_active = 1
+    assert await stage.resumes.resume_interrupted() == [campaign_id, older[0]]
     async with stage.living():
         assert (await stage.run(campaign_id)).status is Status.COMPLETED
 

@@ -143,6 +143,9 @@ async def test_a_trial_is_recorded_once_and_shows_no_holdout(database: Database)
         ids = await tx.ledger.recent_ids(10)
         found = await tx.ledger.by_ids(ids)
         assert await tx.ledger.recent_ids(1) == ids[-1:]
+        turned = await tx.ledger.by_ids([*reversed(ids), 99])
+        assert turned == found[::-1], "a campaign's trials come in the order of its sessions"
+        assert (await tx.ledger.count(session.dataset), await tx.ledger.count("other")) == (2, 0)
     assert len(ids) == 2
     assert ids == sorted(ids)
     assert [(one.strategy_config, one.sharpe) for one in found] == [

@@ -97,6 +97,7 @@ def test_a_cancel_leaves_nothing_running_and_a_resume_goes_on(sqlite_backend: Ba
     assert backend.client.post(f"/operations/{campaign_id}/cancel").status_code == 202
     stopped = backend.await_status(campaign_id, "CANCELLED")
     assert stopped["checkpoint"]["checkpoint_type"] == "cancellation"
+    assert stopped["checkpoint"]["sessions"] == 0
     sessions = backend.get("/operations", type="agent_research")
     assert [one["status"] for one in sessions] == ["CANCELLED"] * 2
     assert {one["status"] for one in backend.get("/operations")} == {"CANCELLED"}
