@@ -66,6 +66,10 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), primary_key=True),
         sa.Column("operation_id", key, sa.ForeignKey("operations.operation_id"), nullable=False, unique=True),
     )
+    _add_columns()
+
+
+def _add_columns() -> None:
     op.add_column("agent_sessions", sa.Column("tests_hypothesis", sa.Integer()))
     op.add_column("trials", sa.Column("segment", sa.String(20), nullable=False, server_default="validation"))
     op.add_column("trials", sa.Column("brief", sa.Text(), nullable=False, server_default=""))
