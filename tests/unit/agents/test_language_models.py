@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
-from ktrdr.agents.assessor import with_opinion
+from ktrdr.agents.assessor import assess, with_opinion
 from ktrdr.agents.language_models import session_settings
+from ktrdr.agents.phases.assessing import fingerprint
 from ktrdr.agents.prompts import prompt_sha256
 from ktrdr.domain.fingerprints import Fingerprint, sha256_of
 from ktrdr.domain.memory import HypothesisStatus, lesson_of, status_after
-from ktrdr.domain.sessions import GateThresholds
+from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
 
 THRESHOLDS = GateThresholds(0.335, 0.0, 0.6, 10)
 LIBRARIES = ("pydantic_ai", "anthropic", "openai", "google.genai", "genai_prices")
@@ -93,3 +94,34 @@ def test_a_lesson_by_rule_says_which_gate_failed() -> None:
     passed = [{"gate": "training", "passed": True, "reasons": []}]
     assert status_after(passed) is HypothesisStatus.SUPPORTED
     assert status_after([]) is HypothesisStatus.REFUTED
+
+
+def test_the_fingerprint_of_an_offline_session_is_what_it_was() -> None:
+    """Computed by the version before there were models: what they add is not there without one."""
+    training = {
+        "metrics": {"balanced_accuracy": 0.34, "directional_accuracy": 0.52},
+        "weights_sha256": "w" * 64,
+    }
+    backtest = {
+        "metrics": {"sharpe": 0.8, "trades": 500},
+        "trades_sha256": "t" * 64,
+        "equity_sha256": "e" * 64,
+    }
+    power = {"years": 5.0, "sharpe_needed": 1.25, "minimum_track_record_years": 7.0}
+    vetoes = {"passed": True, "reasons": []}
+    figures = {"p_value": 0.01, "alpha_annual": 0.1, "vetoes": vetoes, "power": power}
+    exam = {"metrics": {"sharpe": 0.5}, "exam": figures}
+    session = AgentSession(
+        1,
+        "op",
+        TriggerReason.MANUAL,
+        1,
+        "nasdaq",
+        strategy_config={"name": "x"},
+        training_result=training,
+        backtest_result=backtest,
+        holdout_opening={"opening": 1, "level": 0.03},
+        gates=({"gate": "training", "passed": True, "reasons": []},),
+    )
+    judged = replace(session, assessment=assess(session, exam))
+    assert fingerprint(judged, exam) == "c15539f95ef870942a13c7463285e1ae813fab7d99fdb8a048a59d7f7418cea1"

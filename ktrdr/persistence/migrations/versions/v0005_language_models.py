@@ -82,6 +82,10 @@ def _campaigns() -> None:
         sa.Column("number", sa.Integer(), primary_key=True),
         sa.Column("operation_id", KEY, sa.ForeignKey("operations.operation_id"), nullable=False, unique=True),
     )
+    _add_columns()
+
+
+def _add_columns() -> None:
     op.add_column("agent_sessions", sa.Column("tests_hypothesis", sa.Integer()))
 
 

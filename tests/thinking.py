@@ -17,6 +17,7 @@ from ktrdr.agents.agent_service import AgentService, Trigger
 from ktrdr.agents.loop import run_session
 from ktrdr.agents.workbench import Workbench
 from ktrdr.data.catalog import Catalog
+from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import Event, Operation, Status
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
 from ktrdr.persistence.unit_of_work import Database
@@ -169,3 +170,24 @@ async def _answer_children(database: Database, parent: str, results: Mapping[str
                 assert mine is not None
                 await tx.operations.finish(one.operation_id, mine.attempt, Event.COMPLETE, result=result)
         await asyncio.sleep(0.02)
+
+
+ASKED = (
+    call("list_indicators"),
+    call("describe", part="Labels"),
+    call("data_summary"),
+    call("past_experiments"),
+    call("experiment", experiment_id=1),
+    call("hypotheses"),
+    call("validate_strategy", strategy=SMALL),
+)
+
+
+async def done(database: Database, llm: Script | None = None) -> Operation:
+    operation, _ = await run(database, await claimed(database), llm or Script())
+    assert operation.status is Status.COMPLETED, operation.error_message
+    return operation
+
+
+def refusal() -> ModelResponse:
+    raise StepFailed("LLM_REFUSED", "The provider refused the request.")
