@@ -46,7 +46,8 @@ class Prices:
     def worst(self, most_tokens: int, max_output_tokens: int) -> float:
         """The most a request of so many tokens can cost.
 
-        It may be billed as written to the provider's cache, which is dearer. Raises StepFailed (LLM_PRICE_UNKNOWN).
+        It may be billed as written to the provider's cache, which is dearer. Raises StepFailed
+        (LLM_PRICE_UNKNOWN).
         """
         tokens = most_tokens + OVERHEAD_TOKENS
         if self._rate is not None:
