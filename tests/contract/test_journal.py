@@ -6,22 +6,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic_ai import Agent
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 
-from ktrdr.agents.workbench import Interrupted, Interruption
+from ktrdr.agents.agent_service import AgentService, Trigger
+from ktrdr.agents.workbench import Interrupted, Interruption, Workbench
+from ktrdr.api.schemas import StatusData
+from ktrdr.checkpointing.schemas import CheckpointType
+from ktrdr.data.catalog import Catalog
 from ktrdr.domain.calls import Answer, CallStatus, Limits, NewCall
-from ktrdr.domain.errors import StepFailed
+from ktrdr.domain.errors import BudgetExhausted, StepFailed
 from ktrdr.domain.operations import Operation
-from ktrdr.persistence.tables import campaign_sessions, campaigns
+from ktrdr.domain.sessions import GateThresholds, TriggerReason
+from ktrdr.persistence.tables import campaign_sessions, campaigns, db_midnight, llm_calls
 from ktrdr.persistence.unit_of_work import Database
 from tests.contract.support import insert
 from tests.provider.journalled import SESSION, attempt, calls, converse, model_over, three_steps
 from tests.provider.replies import Asked, Call, Reply, Say
 from tests.provider.server import FakeProvider
 
+THRESHOLDS = GateThresholds(0.35, 0.0, 0.5, 10)
 pytestmark = pytest.mark.anyio
 
 
@@ -226,6 +233,97 @@ async def test_a_call_is_ended_once(database: Database) -> None:
         assert not await tx.calls.refuse(call_id, "late")
         assert not await tx.calls.record(call_id, Answer({}, 0.9, 1, 1))
         assert await tx.budgets.spent(SESSION) == pytest.approx(0.1)
+
+
+async def test_what_a_session_spent_is_in_its_checkpoint_and_its_status(database: Database) -> None:
+    """Read in the same transaction as the rest; the journal stays the truth."""
+    service = AgentService(
+        database, instance="me", max_active=1, thresholds=THRESHOLDS, catalog=Catalog(None), wake=lambda: None
+    )
+    session = await service.trigger(Trigger(TriggerReason.MANUAL, seed=1))
+    async with database.transaction() as tx:
+        operation = await tx.operations.claim(session.operation_id, "me", None, None)
+    assert operation is not None
+    bench = Workbench(database, operation, THRESHOLDS, Catalog(None), asyncio.Event())
+    async with database.transaction() as tx:
+        await tx.calls.reserve(NewCall(session.operation_id, 1, "design", 1, 1, "0" * 64, "m", 0.25))
+        await bench.save_checkpoint(tx, session, CheckpointType.FAILURE)
+        stored = await tx.checkpoints.get(session.operation_id)
+    assert stored is not None
+    assert stored.state["spend"] == {"usd": 0.25}
+    assert StatusData.of(await service.latest()).spend == {"usd": 0.25}
+
+
+async def test_a_spent_day_takes_no_trigger_where_a_model_is_asked(database: Database) -> None:
+    def service(limits: Limits | None) -> AgentService:
+        told: dict[str, Any] = {"instance": "me", "max_active": 9, "thresholds": THRESHOLDS}
+        return AgentService(database, catalog=Catalog(None), wake=lambda: None, limits=limits, **told)
+
+    session = await service(Limits(day_usd=0.2)).trigger(Trigger(TriggerReason.MANUAL))
+    async with database.transaction() as tx:
+        await tx.calls.reserve(NewCall(session.operation_id, 1, "design", 1, 1, "0" * 64, "m", 0.25))
+    with pytest.raises(BudgetExhausted, match=r"budget of \$0\.20 is spent \(\$0\.2500\)"):
+        await service(Limits(day_usd=0.2)).trigger(Trigger(TriggerReason.MANUAL))
+    async with database.read() as tx:
+        assert len(await tx.sessions.list(10)) == 1
+    await service(None).trigger(Trigger(TriggerReason.MANUAL))
+    async with database.transaction() as tx:
+        await tx.budgets.set("day", 0.3)
+    await service(Limits(day_usd=0.2)).trigger(Trigger(TriggerReason.MANUAL))
+
+
+async def test_a_long_conversation_is_reserved_at_what_is_new_in_it(database: Database) -> None:
+    """What the provider has counted is not counted as bytes again; a replay reserves the same."""
+
+    def chatty(asked: Asked) -> Reply:
+        return Call.one("add", a=1, b=1) if asked.answers < 6 else Say("done")
+
+    with FakeProvider(chatty) as provider:
+        llm = model_over(database, provider)
+        agent: Agent[None, str] = Agent(llm.for_call(await attempt(database), "design"))
+
+        @agent.tool_plain
+        def add(a: int, b: int) -> str:
+            return "x" * 2_000
+
+        await agent.run("well? " * 1_000)
+        rows = await calls(database)
+        output = 8192 * 25 / 1e6
+        counted = [round((one.worst_usd - output) / 6.25e-6) for one in rows]
+        billed = [one.input_tokens or 0 for one in rows]
+        assert counted[0] > 6_000
+        for before, now, most in zip(billed, billed[1:], counted[1:], strict=False):
+            assert now <= most <= before + 2_000 + 1_024 + 300
+
+
+async def test_a_day_ends_at_midnight(database: Database) -> None:
+    """What was reserved before it counts for the day before."""
+    await attempt(database)
+    async with database.transaction() as tx:
+        for number, since in ((1, "-1.0"), (2, "0.0")):
+            call_id = await tx.calls.reserve(NewCall(SESSION, 1, "design", number, 1, "0" * 64, "m", 0.5))
+            midnight = select(db_midnight()).scalar_subquery()
+            at = {"reserved_at": midnight + float(since)}
+            await tx.connection.execute(update(llm_calls).where(llm_calls.c.call_id == call_id).values(at))
+        assert (await tx.budgets.day(Limits())).spent_usd == 0.5
+        assert (await tx.budgets.session(SESSION, Limits())).spent_usd == 1.0
+        now = await tx.now()
+        midnight_at = (await tx.connection.execute(select(db_midnight()))).scalar_one()
+        assert midnight_at == pytest.approx(now // 86_400 * 86_400, abs=1e-3)
+
+
+async def test_no_request_goes_around_the_journal(database: Database) -> None:
+    """A stream, a batch, a count of tokens and a compaction are refused; none has reached the provider."""
+    with FakeProvider(lambda _: Say("never")) as provider:
+        model = model_over(database, provider).for_call(await attempt(database), "design")
+        with pytest.raises(AssertionError, match="around the journal"):
+            async with Agent(model).run_stream("well?"):
+                pass
+        ways: tuple[Any, ...] = (model.count_tokens, model.batch_create, model.compact_messages)
+        for way in ways:
+            with pytest.raises(AssertionError, match="around the journal"):
+                await way()
+        assert provider.arrived == 0
 
 
 async def _until(look: Callable[[], bool]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from pydantic_ai.exceptions import AgentRunError, UserError
@@ -52,6 +52,7 @@ class JournalledModel(WrapperModel):
         self._max_output_tokens = max_output_tokens
         self._redact = redact
         self._sequence = 0
+        self._last: tuple[dict[str, Any], int, int] | None = None  # a request, its bytes and its tokens
 
     async def request(
         self,
@@ -69,21 +70,34 @@ class JournalledModel(WrapperModel):
         asked = canonical(self._name, messages, settings, model_request_parameters)
         text = canonical_json(asked).encode()
         sha256 = hashlib.sha256(text).hexdigest()
-        worst = self._prices.worst(len(text), settings["max_tokens"])
+        worst = self._prices.worst(self._most_tokens(asked, len(text)), settings["max_tokens"])
         failures, waited = 0, 0.0
         while True:
             call = await self._journal.reserve(self._sequence, sha256, worst)
             if isinstance(call, Replayed):
-                return self._restored(call.response)
+                return self._remembered(asked, len(text), self._restored(call.response))
             found = await self._sent(call, messages, settings, model_request_parameters)
             if isinstance(found, ModelResponse):
-                return found
+                return self._remembered(asked, len(text), found)
             failures += 1
             seconds = None if found.final else self._patience.wait(failures, waited, found.retry_after)
             if seconds is None:
                 raise self._failed(found, failures, waited)
             waited += seconds
             await self._wait(seconds)
+
+    def request_stream(self, *_: Any, **__: Any) -> NoReturn:
+        """Streaming is off: what would go around the journal is refused."""
+        raise AssertionError("a streamed request would go around the journal")
+
+    async def count_tokens(self, *_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("counting tokens would be a request around the journal")
+
+    async def compact_messages(self, *_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("a compaction would be a request around the journal")
+
+    async def batch_create(self, *_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("a batch would go around the journal")
 
     async def _sent(
         self,
@@ -157,6 +171,22 @@ class JournalledModel(WrapperModel):
             ) from None
         assert isinstance(found, ModelResponse)
         return found
+
+    def _most_tokens(self, asked: Mapping[str, Any], size: int) -> int:
+        """A request has no more tokens than bytes. Of what the last one began with, the provider has said how
+        many they were: only what came after it is counted so."""
+        if self._last is None:
+            return size
+        last, last_size, tokens = self._last
+        begun = last["messages"]
+        if {**asked, "messages": asked["messages"][: len(begun)]} != last or size < last_size:
+            return size
+        return min(size, tokens + size - last_size)
+
+    def _remembered(self, asked: dict[str, Any], size: int, response: ModelResponse) -> ModelResponse:
+        tokens = response.usage.input_tokens
+        self._last = (asked, size, tokens) if tokens > 0 else None
+        return response
 
     async def _wait(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -43,13 +43,13 @@ class Prices:
             return "KTRDR_LLM_PRICES"
         return None if self._library(1, 1) is None else "genai-prices"
 
-    def worst(self, request_bytes: int, max_output_tokens: int) -> float:
-        """The most a request of this size can cost.
+    def worst(self, most_tokens: int, max_output_tokens: int) -> float:
+        """The most a request of so many tokens can cost.
 
-        A token stands for at least one byte, so a request has no more tokens than bytes; and it may be
-        billed as written to the provider's cache, which is dearer. Raises StepFailed (LLM_PRICE_UNKNOWN).
+        It may be billed as written to the provider's cache, which is dearer. Raises StepFailed
+        (LLM_PRICE_UNKNOWN).
         """
-        tokens = request_bytes + OVERHEAD_TOKENS
+        tokens = most_tokens + OVERHEAD_TOKENS
         if self._rate is not None:
             return (tokens * self._rate.input + max_output_tokens * self._rate.output) / MILLION
         plain = self._library(tokens, max_output_tokens)
