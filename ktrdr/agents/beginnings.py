@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,9 +43,12 @@ class NewSession:
         }
 
 
-async def known_hypotheses(tx: Transaction) -> dict[str, str]:
-    """The newest hypotheses, oldest first, each with its status, which may change while one is asked."""
-    found = await tx.hypotheses.list(KNOWN_HYPOTHESES)
+async def known_hypotheses(tx: Transaction, *, besides: Collection[str] = ()) -> dict[str, str]:
+    """The newest hypotheses, oldest first, each with its status, which may change while one is asked.
+
+    `besides` are sessions that a campaign's next one must not learn from: they run beside it.
+    """
+    found = [one for one in await tx.hypotheses.list(KNOWN_HYPOTHESES) if one.operation_id not in besides]
     return {str(one.hypothesis_id): one.status.value for one in reversed(found)}
 
 

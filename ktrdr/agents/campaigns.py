@@ -154,7 +154,11 @@ async def _begin(bench: Workbench, state: CampaignCheckpointState, means: Means)
     after = replace(state, begun=number)
     async with bench.database.transaction() as tx:
         await require_capacity(tx, means.max_active)
-        own = await tx.campaigns.trials(state.operation_id, up_to=settled(number, state.parallel))
+        known = settled(number, state.parallel)
+        own = await tx.campaigns.trials(state.operation_id, up_to=known)
+        beside = [
+            one.operation.operation_id for one in await tx.campaigns.members(state.operation_id, above=known)
+        ]
         new = NewSession(
             operation_id=session_operation_id(state.operation_id, number),
             reason=TriggerReason.SCHEDULED,
@@ -163,7 +167,7 @@ async def _begin(bench: Workbench, state: CampaignCheckpointState, means: Means)
             strategy=request["strategy"],
             brief=request["brief"],
             known_trials=[*request["known_trials"], *own][-KNOWN_TRIALS:],
-            known_hypotheses=await known_hypotheses(tx),
+            known_hypotheses=await known_hypotheses(tx, besides=beside),
         )
         progress = progress_of(after, await _open(tx, state), f"session {number} of {state.sessions} begins")
         await _fenced(tx, bench, progress)
