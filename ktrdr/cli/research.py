@@ -163,8 +163,9 @@ def status(session_id: Session = None, json: Json = False) -> None:
         return
     session(whole)
     console.print(f"\n  operation {found['operation_id']}  {coloured(found['status'])}")
-    if found["spend"]["usd"] > 0:
-        console.print(f"  spent on the language model  ${found['spend']['usd']:.4f}")
+    spent = found.get("spend", {}).get("usd", 0.0)
+    if spent > 0:
+        console.print(f"  spent on the language model  ${spent:.4f}")
     warning = warning_of(found["progress"])
     if warning is not None:
         console.print(f"  [yellow]warning[/yellow] {escape(warning)}", soft_wrap=True)

@@ -42,7 +42,7 @@ class Budgets:
 
     async def spent(self, operation_id: str) -> float:
         """What one session's calls count as."""
-        return float(await self._connection.scalar(select(_spent(_of_session(operation_id)))) or 0.0)
+        return float(await self._connection.scalar(_SPENT, {"own": operation_id}) or 0.0)
 
     async def day(self, limits: Limits) -> Budget:
         """Of the day, from midnight UTC by the database's clock."""
@@ -109,5 +109,6 @@ def _standing() -> Select[Any]:
     )
 
 
-# Made once: to put it together takes longer than to execute it.
+# Made once: to put them together takes longer than to execute them.
 _STANDING = _standing()
+_SPENT = select(_spent(_of_session(bindparam("own", type_=String))))
