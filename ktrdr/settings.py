@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     max_import_bytes: int = Field(2**30, ge=1, description="the largest file that is imported")
     llm: str | None = Field(None, description="PROVIDER:MODEL; without it the offline pair does the job")
     llm_base_url: str | None = Field(
-        None, pattern=r"^https?://[^/]+", description="another server than its own"
+        None, pattern=r"^https?://[^/@\s]+(/[^@\s]*)?$", description="another server than its own"
     )
     llm_timeout_seconds: float = Field(120.0, gt=0, le=3600, description="for one answer")
     llm_wait_seconds: float = Field(600.0, ge=0, description="how long an overloaded provider is waited for")

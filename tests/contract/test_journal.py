@@ -296,6 +296,26 @@ async def test_a_long_conversation_is_reserved_at_what_is_new_in_it(database: Da
             assert now <= most <= before + 2_000 + 1_024 + 300
 
 
+async def test_any_text_of_a_model_is_recorded(database: Database) -> None:
+    """Half a character and a NUL too: the conversation goes on with what the journal has."""
+    odd = "half \ud800, none \x00, whole 🜚"
+
+    def script(asked: Asked) -> Reply:
+        return Call.one("echo", text=odd) if asked.answers == 0 else Say(asked.turns[-1].text)
+
+    with FakeProvider(script) as provider:
+        llm = model_over(database, provider)
+        for _ in range(2):
+            agent: Agent[None, str] = Agent(llm.for_call(await attempt(database), "design"))
+
+            @agent.tool_plain
+            def echo(text: str) -> str:
+                return text
+
+            assert (await agent.run("well?")).output == odd.replace("\ud800", "?")
+        assert len(provider.served) == 2
+
+
 async def test_a_day_ends_at_midnight(database: Database) -> None:
     """What was reserved before it counts for the day before."""
     await attempt(database)

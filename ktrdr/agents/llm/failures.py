@@ -61,7 +61,8 @@ def _said(error: Exception) -> str:
     text = str(error)
     if isinstance(error, exceptions.ModelHTTPError):
         text = f"HTTP {error.status_code}: {_sentence(error.body) or type(error).__name__}"
-    return " ".join(text.split())[:SHOWN_CHARACTERS] or type(error).__name__
+    shown = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(shown.split())[:SHOWN_CHARACTERS] or type(error).__name__
 
 
 def _sentence(body: object) -> str | None:

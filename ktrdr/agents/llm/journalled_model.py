@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -153,7 +154,7 @@ class JournalledModel(WrapperModel):
             await self._journal.lose(call, "it was stopped before it was answered")
 
     async def _recorded(self, call: Reserved, response: ModelResponse) -> ModelResponse:
-        dumped = ModelMessagesTypeAdapter.dump_python([response], mode="json")[0]
+        dumped = _encodable(ModelMessagesTypeAdapter.dump_python([response], mode="json")[0])
         usage = response.usage
         cost = self._prices.cost(usage, call.worst_usd)
         await self._journal.record(call, Answer(dumped, cost, usage.input_tokens, usage.output_tokens))
@@ -214,3 +215,8 @@ class JournalledModel(WrapperModel):
             f"{self._name} was not available in {failures} tries over {waited:.0f} s{wished}: "
             f"{failure.message}. Resume once it answers: what was answered is not paid for again.",
         )
+
+
+def _encodable(dumped: Any) -> Any:
+    """Half a character, which JSON can spell and UTF-8 can't, becomes a question mark."""
+    return json.loads(json.dumps(dumped, ensure_ascii=False).encode("utf-8", "replace"))

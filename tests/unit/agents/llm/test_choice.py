@@ -35,6 +35,22 @@ def test_what_is_no_choice_is_refused_when_the_backend_starts(text: str) -> None
         Settings(llm=text)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:11434/v1", "https://proxy.example", "https://x.example/a/b/"]
+)
+def test_another_server_is_an_address(url: str) -> None:
+    assert Settings(llm_base_url=url).llm_base_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:1", "ftp://x", "https://me:secret@x.example/v1", "http://", "http://a b"]
+)
+def test_an_address_has_no_password(url: str) -> None:
+    """`ktrdr doctor` shows it."""
+    with pytest.raises(ValidationError, match="llm_base_url"):
+        Settings(llm_base_url=url)
+
+
 def test_the_key_is_in_no_repr_and_taken_out_of_what_others_say() -> None:
     """Also the longer half of it: a provider may echo a part."""
     key = Key.of(Provider.ANTHROPIC, {"ANTHROPIC_API_KEY": f" {KEY} "})

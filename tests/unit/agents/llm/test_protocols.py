@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from pydantic_ai import Agent
+from sqlalchemy import text
 
 from ktrdr.agents.llm.choice import Choice, Key, LanguageModelSettings
 from ktrdr.agents.llm.language_model import LanguageModel
@@ -155,3 +157,27 @@ async def test_without_a_key_nothing_is_asked(database: Database) -> None:
     with pytest.raises(StepFailed, match="ANTHROPIC_API_KEY is not set") as failed:
         llm.for_call(await attempt(database), "design")
     assert failed.value.step_code == "LLM_NOT_CONFIGURED"
+
+
+async def test_an_answer_outlives_an_outage_of_the_database(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is paid for: it is held until the database takes it."""
+
+    async def rename(old: str, new: str) -> None:
+        async with database.transaction() as tx:
+            await tx.connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    with FakeProvider(lambda _: Say("kept", delay=1.0)) as provider:
+        model = model_over(database, provider).for_call(await attempt(database), "design")
+        asking = asyncio.create_task(Agent(model).run("well?"))
+        async with asyncio.timeout(30.0):
+            while not provider.served:
+                await asyncio.sleep(0.01)
+            await rename("llm_calls", "away")
+            while "an answer waits for the database" not in caplog.text:
+                await asyncio.sleep(0.01)
+            await rename("away", "llm_calls")
+            assert (await asking).output == "kept"
+        assert len(provider.served) == 1
+        assert await statuses(database) == ["RECORDED"]
