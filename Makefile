@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RAY_STAMP := $(VENV)/.installed-ray
-# Integration tests at a time: they wait more than they compute.
+# Tests at a time: most of them wait more than they compute.
 JOBS ?= 2
 # Extra options for pip, e.g. an index with CPU-only builds of PyTorch.
 PIP_OPTIONS ?=
@@ -35,7 +35,7 @@ demo: $(STAMP)
 test: quality test-unit test-integration
 
 test-unit: $(STAMP)
-	$(BIN)/python -m pytest tests/unit tests/contract tests/browser
+	$(BIN)/python -m pytest -n $(JOBS) tests/unit tests/contract tests/browser
 
 test-integration: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not ray' tests/executors tests/integration tests/crash
