@@ -65,6 +65,8 @@ class Theatre:
             raise
         finally:
             backend.close()
+        if self._server is not None:  # a recovery syncs every file of every database
+            self._server.drop(url)
         return outcome, home
 
     def _url(self, home: Path) -> str:

@@ -56,7 +56,7 @@ def test_a_key_is_nowhere_but_in_the_environment(sqlite_backend: BackendFactory)
         backend.client.post(f"/operations/{operation_id}/cancel")
         backend.stop()
         for served in provider.served:
-            assert served.headers["x-api-key"] == CANARY
+            assert served.headers["authorization"] == f"Bearer {CANARY}"
     assert all(CANARY not in answer for answer in answers)
     files = [path for path in backend.home.rglob("*") if path.is_file()]
     assert {"backend.log", "ktrdr.db"} <= {path.name for path in files}

@@ -26,7 +26,7 @@ EVERY = 5
 LONG_EPOCHS: dict[str, Any] = lasting(10)
 LONG_EPOCHS["model"] = {
     "type": "mlp",
-    "architecture": {"hidden_layers": [384, 384], "activation": "relu", "dropout": 0.2},
+    "architecture": {"hidden_layers": [768, 768], "activation": "relu", "dropout": 0.2},
 }
 LONG_EPOCHS["training"] |= {"batch_size": 8, "walk_forward": {"folds": 1, "initial_fraction": 0.5}}
 
@@ -98,5 +98,5 @@ def test_four_interruptions_change_nothing(sqlite_backend: BackendFactory) -> No
     """The short form of the twenty of tests/kills/test_training_interruptions.py."""
     backend = sqlite_backend(KTRDR_WORKER_SLOTS="2")
     backend.start()
-    strategy = dropping(150)
+    strategy = dropping(400)
     assert interrupted(backend, strategy, points(4, seed=1)) == uninterrupted(backend, strategy)

