@@ -49,7 +49,7 @@ def test_the_readme_lists_every_setting_and_no_other() -> None:
 def test_continuous_integration_runs_the_test_command() -> None:
     lines = [line for line in text_of(".ci/run").splitlines() if line and not line.startswith("#")]
     assert lines[0] == "set -euo pipefail"
-    assert lines[-3:] == ["make test", "make test-ray", "make test-kills"]
+    assert lines[-2:] == ["make test", "make test-ray"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
