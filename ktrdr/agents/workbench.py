@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.language_models import LanguageModels, session_settings
@@ -19,9 +19,6 @@ from ktrdr.domain.operations import RESUMABLE, NewOperation, Operation, Progress
 from ktrdr.domain.resumes import Ending, Resume
 from ktrdr.domain.sessions import AgentSession, GateThresholds, Phase
 from ktrdr.persistence.unit_of_work import Database, Transaction
-
-if TYPE_CHECKING:
-    pass
 
 POLL_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -252,10 +251,6 @@ def boundaries(home: Path) -> dict[str, list[str]]:
 def every_point(labels: Sequence[str]) -> list[Point]:
     """Before and after each boundary."""
     return [(number, when) for number in range(1, len(labels) + 1) for when in ("before", "after")]
-
-
-def random_blows(chosen: random.Random, victims: Sequence[str], count: int) -> list[Blow]:
-    return [Blow(chosen.choice(victims), chosen.uniform(0.05, 4.0)) for _ in range(count)]
 
 
 def forget(home: Path) -> None:
