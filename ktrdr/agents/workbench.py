@@ -142,12 +142,15 @@ class Workbench:
                 session.operation_id, self.operation.attempt, progress, milestone=True
             ):
                 raise Interrupted(Interruption.FENCED)
+            replaced = await tx.checkpoints.take_out(session.operation_id)
             await tx.sessions.update(session)
             for child in step.children:
                 await tx.operations.insert_if_absent(child)
-            await self.save_checkpoint(tx, session, kind)
+            await self.save_checkpoint(tx, session, kind, after=replaced)
 
-    async def save_checkpoint(self, tx: Transaction, session: AgentSession, kind: CheckpointType) -> None:
+    async def save_checkpoint(
+        self, tx: Transaction, session: AgentSession, kind: CheckpointType, *, after: int | None = None
+    ) -> None:
         """Write the session's checkpoint inside the caller's transaction."""
         epoch = await training_epoch(tx, session)
         spent = await tx.budgets.spent(session.operation_id)
@@ -158,6 +161,7 @@ class Workbench:
             build(session, training_checkpoint_epoch=epoch, spent_usd=spent).to_json(),
             None,
             fingerprint_of(self.catalog, session.dataset, session.strategy_config, self.settings),
+            after=after,
         )
 
     @property

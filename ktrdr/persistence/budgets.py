@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, String, bindparam, func, literal, select, text
+from sqlalchemy import ColumnElement, Row, ScalarSelect, String, bindparam, func, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,19 +63,6 @@ class Budgets:
         limit, spent = (await self._connection.execute(query)).one()
         return None if limit is None else Budget(scope, limit, spent or 0.0)
 
-    async def of(self, operation_id: str, limits: Limits) -> tuple[Budget, ...]:
-        """Every budget that a call of this session counts in, in one query: each call waits for it."""
-        asked = {"own": operation_id, "scope": session_scope(operation_id)}
-        row = (await self._connection.execute(_STANDING, asked)).one()
-        own, own_spent, day, day_spent, campaign_id, whole, whole_spent = row
-        found = [
-            Budget(session_scope(operation_id), limits.session_usd if own is None else own, own_spent or 0.0),
-            Budget(DAY, limits.day_usd if day is None else day, day_spent or 0.0),
-        ]
-        if whole is not None:
-            found.insert(1, Budget(campaign_scope(campaign_id), whole, whole_spent or 0.0))
-        return tuple(found)
-
 
 def _limit(scope: str | ColumnElement[str]) -> ScalarSelect[float]:
     return select(budgets.c.limit_usd).where(budgets.c.scope == scope).scalar_subquery()
@@ -94,21 +81,35 @@ def _of_campaign(campaign: ColumnElement[str]) -> ColumnElement[bool]:
     return llm_calls.c.operation_id.in_(members)
 
 
-def _standing() -> Select[Any]:
+def _standing() -> tuple[ColumnElement[Any], ...]:
     own: ColumnElement[str] = bindparam("own", type_=String)
     member = campaign_sessions.c
     campaign = select(member.campaign_id).where(member.operation_id == own).scalar_subquery()
-    return select(
-        _limit(bindparam("scope", type_=String)),
-        _spent(_of_session(own)),
-        _limit(DAY),
-        _spent(_TODAY),
-        campaign.label("campaign"),
-        _limit(literal(_CAMPAIGN) + campaign),
-        _spent(_of_campaign(campaign)),
+    return (
+        _limit(literal(session_scope("")) + own).label("own_limit"),
+        _spent(_of_session(own)).label("own_spent"),
+        _limit(DAY).label("day_limit"),
+        _spent(_TODAY).label("day_spent"),
+        campaign.label("campaign_id"),
+        _limit(literal(_CAMPAIGN) + campaign).label("campaign_limit"),
+        _spent(_of_campaign(campaign)).label("campaign_spent"),
     )
 
 
-# Made once: to put them together takes longer than to execute them.
-_STANDING = _standing()
+def standing(row: Row[Any], operation_id: str, limits: Limits) -> tuple[Budget, ...]:
+    """Every budget that a call of a session counts in, from a row with the columns `STANDING`."""
+    own = limits.session_usd if row.own_limit is None else row.own_limit
+    day = limits.day_usd if row.day_limit is None else row.day_limit
+    found = [
+        Budget(session_scope(operation_id), own, row.own_spent or 0.0),
+        Budget(DAY, day, row.day_spent or 0.0),
+    ]
+    if row.campaign_limit is not None:
+        scope = campaign_scope(row.campaign_id)
+        found.insert(1, Budget(scope, row.campaign_limit, row.campaign_spent or 0.0))
+    return tuple(found)
+
+
+# Made once: to put them together takes longer than to execute them. Both ask for a session as `own`.
+STANDING = _standing()
 _SPENT = select(_spent(_of_session(bindparam("own", type_=String))))

@@ -31,6 +31,7 @@ _LATEST = (
     )
     .with_for_update(of=operations)
 )
+_TAKE_OUT = delete(checkpoints).where(_columns.operation_id == bindparam("of")).returning(_columns.sequence)
 
 
 @cache
@@ -59,10 +60,16 @@ class Checkpoints:
         state: Mapping[str, Any],
         artifacts: Manifest | None,
         fingerprint: Fingerprint,
+        *,
+        after: int | None = None,
     ) -> int | None:
-        """Replace the operation's checkpoint; returns its sequence, or None when `attempt` is fenced."""
-        fence = {"of": operation_id, "at": attempt}
-        latest = await self._connection.scalar(_LATEST, fence)
+        """Replace the operation's checkpoint; returns its sequence, or None when `attempt` is fenced.
+
+        `after` is what `take_out` returned, and its caller holds the fence.
+        """
+        latest = after
+        if latest is None:
+            latest = await self._connection.scalar(_LATEST, {"of": operation_id, "at": attempt})
         if latest is None:
             return None
         sequence: int = latest + 1
@@ -85,6 +92,14 @@ class Checkpoints:
         }
         await self._connection.execute(_replace(self._connection.dialect.name), values)
         return sequence
+
+    async def take_out(self, operation_id: str) -> int:
+        """Remove the checkpoint that this transaction is about to replace; returns its sequence, or 0.
+
+        For a transaction that writes a large row before: SQLite writes that into the pages that are free
+        now, and the checkpoint into those of the row. The caller holds the fence.
+        """
+        return await self._connection.scalar(_TAKE_OUT, {"of": operation_id}) or 0
 
     async def get(self, operation_id: str) -> StoredCheckpoint | None:
         """As stored; `integrity.verify` judges it."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from ktrdr.persistence.one_trip import connect
 
@@ -20,10 +21,23 @@ def create_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
     """(write, read). SQLite writes through one connection, each transaction BEGIN IMMEDIATE:
     a DEFERRED one that reads and then writes is refused at once, whatever the timeout."""
     if make_url(url).get_backend_name() != "sqlite":
-        engine = create_async_engine(url, pool_pre_ping=True, pool_size=5, connect_args={"timeout": 5})
+        engine = _postgresql(url)
         return engine, engine
     _create_closed(Path(str(make_url(url).database)))
     return _sqlite(url, "BEGIN IMMEDIATE", 1), _sqlite(url, "BEGIN", 4)
+
+
+def _postgresql(url: str) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=5, connect_args={"timeout": 5})
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _renew(_: Any, record: ConnectionPoolEntry, __: Any) -> None:
+        """A server that has gone has closed its end, and the event loop has seen it. SQLAlchemy's pre-ping
+        asks the server, which is three trips before each transaction."""
+        if record.driver_connection.is_closed():  # type: ignore[union-attr]
+            raise InvalidatePoolError
+
+    return engine
 
 
 def _sqlite(url: str, begin: str, connections: int) -> AsyncEngine:

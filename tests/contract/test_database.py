@@ -116,6 +116,20 @@ async def test_a_severed_connection_fails_one_transaction(database: Database) ->
     assert await insert(database, "op_1")
 
 
+async def test_connections_severed_between_transactions_fail_none(database: Database) -> None:
+    """A server that was restarted meanwhile: nobody was using it, so nobody is told."""
+    async with database.read() as tx:
+        if tx.connection.dialect.name == "sqlite":
+            pytest.skip("a file severs nobody")
+        async with database.read() as idle, database.read() as another:
+            pids = [await one.connection.scalar(text("SELECT pg_backend_pid()")) for one in (idle, another)]
+        for pid in pids:
+            assert await tx.connection.scalar(text(f"SELECT pg_terminate_backend({pid}, 10000)"))
+        async with database.read() as next_one, database.transaction() as last:
+            for one in (next_one, last):
+                assert await one.connection.scalar(text("SELECT pg_backend_pid()")) not in pids
+
+
 async def test_a_cancelled_writer_holds_no_lock(database: Database) -> None:
     """In SQLite one writer that is never rolled back would stop every other for good."""
     inside = asyncio.Event()

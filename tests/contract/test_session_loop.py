@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
+from sqlalchemy.exc import StatementError
 
 from ktrdr.agents.agent_service import AgentService, Trigger
 from ktrdr.agents.loop import run_session
-from ktrdr.agents.workbench import Workbench
+from ktrdr.agents.workbench import Step, Workbench
 from ktrdr.checkpointing.schemas import SCHEMA_VERSION, StoredCheckpoint
 from ktrdr.data.catalog import Catalog
-from ktrdr.domain.operations import Operation, Status
-from ktrdr.domain.sessions import GateThresholds, TriggerReason
+from ktrdr.domain.operations import NewOperation, Operation, OperationType, Status
+from ktrdr.domain.sessions import GateThresholds, Phase, TriggerReason
 from ktrdr.persistence.tables import checkpoints
 from ktrdr.persistence.unit_of_work import Database
 from tests.contract.support import get
@@ -101,6 +103,45 @@ async def test_a_fenced_attempt_writes_nothing(database: Database) -> None:
     before = (await get(database, operation.operation_id), await stored(database, operation))
     await run(database, operation)
     assert (await get(database, operation.operation_id), await stored(database, operation)) == before
+
+
+async def test_a_transition_that_fails_leaves_the_checkpoint_it_would_have_replaced(
+    database: Database,
+) -> None:
+    """That is taken out first, and comes back with the rest."""
+    operation = await claimed(database)
+    before = await stored(database, operation)
+    bench = Workbench(database, operation, THRESHOLDS, Catalog(None), asyncio.Event())
+    async with database.read() as tx:
+        session = await tx.sessions.by_operation(operation.operation_id)
+    assert session is not None
+    child = NewOperation("training_1", OperationType.TRAINING, {"no JSON": object()})
+    with pytest.raises(StatementError):
+        await bench.commit(Step(replace(session, phase=Phase.TRAINING), (child,)))
+    assert await stored(database, operation) == before
+    await bench.commit(Step(replace(session, phase=Phase.TRAINING)))
+    after = await stored(database, operation)
+    assert before is not None
+    assert after is not None
+    assert after.sequence == before.sequence + 1
+
+
+async def test_transitions_use_the_pages_of_what_they_replace(database: Database) -> None:
+    """SQLite's file holds a large state in the session and in the checkpoint, and no third time."""
+    operation = await claimed(database)
+    bench = Workbench(database, operation, THRESHOLDS, Catalog(None), asyncio.Event())
+    async with database.read() as tx:
+        if tx.connection.dialect.name == "postgresql":
+            pytest.skip("its vacuum has to come first")
+        session = await tx.sessions.by_operation(operation.operation_id)
+    assert session is not None
+    for number in range(4):
+        notes = f"{number}" * (50_000 + number)  # of another length, so that none is written in place
+        await bench.commit(Step(replace(session, phase=Phase.BACKTESTING, research_notes=notes)))
+    async with database.read() as tx:
+        free = await tx.connection.scalar(text("PRAGMA freelist_count"))
+        page = await tx.connection.scalar(text("PRAGMA page_size"))
+    assert free * page < 10_000
 
 
 async def test_a_stopping_backend_leaves_a_shutdown_checkpoint_and_a_running_row(database: Database) -> None:

@@ -71,13 +71,13 @@ class Journal:
         if self._stop.is_set():
             raise Interrupted(Interruption.SHUTDOWN)
         async with self._database.transaction() as tx:
-            known = await tx.calls.look(one.operation_id, self._purpose, sequence, sha256)
+            await tx.budgets.lock()
+            known = await tx.calls.look(one.operation_id, self._purpose, sequence, sha256, self._limits)
             why = self._why_not(known)
             if known is None or why is not None:
                 raise Interrupted(why or Interruption.FENCED)
             if known.response is not None:
                 return Replayed(known.response)
-            await tx.budgets.lock()
             if known.on_their_way:
                 await tx.calls.give_up(one.operation_id)
                 log.warning("%s: an answer was lost with an earlier attempt", one.operation_id)
@@ -91,7 +91,7 @@ class Journal:
                 self._model,
                 worst_usd,
             )
-            for budget in await tx.budgets.of(one.operation_id, self._limits):
+            for budget in known.budgets:
                 if not budget.takes(worst_usd):
                     refused = budget
                     break
