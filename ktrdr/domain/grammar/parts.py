@@ -32,7 +32,7 @@ Source = Literal["close", "open", "high", "low", "volume", "hl2", "hlc3", "ohlc4
 Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Bars = Annotated[int, Field(ge=1, le=10_000)]
-MAX_DEPTH = 20
+MAX_DEPTH = 30  # as deep as a file goes, by `reading`
 
 
 def _also(default: Any, *names: str) -> Any:

@@ -69,7 +69,7 @@ LOADS: dict[str, dict[str, Any]] = {
     "an optimizer": changed(training__optimizer="sgd", training__momentum=0.9, training__weight_decay=1e-4),
     "class weights": changed(training__class_weights=[1.0, 0.5, 1.0], training__device="cuda:1"),
     "learnt memberships": changed(model__learn_memberships=True),
-    "kept keys": changed(scope="x", context_data={"a": [1]}, deployment=nested(20)),
+    "kept keys": changed(scope="x", context_data={"a": [1]}, deployment=nested(30)),
     "every indicator": changed(indicators={f"one_{kind}": {"type": kind} for kind in CATALOGUE})
     | {"fuzzy_sets": {}, "nn_inputs": [{"raw_indicator": "one_aroon.down", "normalization": "zscore"}]},
 }
@@ -147,7 +147,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"fuzzy_sets__macd_trend__bullish__params": [1]}, "fuzzy_sets.macd_trend.bullish.params", "parameters"),
     ({"nn_inputs__0__fuzzy_set": "rsi_momentun"}, "nn_inputs.0.fuzzy_set", "rsi_momentum"),
     ({"nn_inputs__0__fuzzyset": "x"}, "nn_inputs.0.fuzzyset", "fuzzy_set"),
-    ({"scope": nested(21)}, "scope", None),
+    ({"scope": nested(31)}, "scope", None),
     ({"deployment": {"a": [nested(30_000)]}}, "deployment", None),
     ({"nn_inputs__1__timeframes": ["1h"]}, "nn_inputs.1.timeframes.0", None),
     ({"nn_inputs__1__timeframes": "every"}, "nn_inputs.1.timeframes", None),
