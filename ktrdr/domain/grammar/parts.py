@@ -6,21 +6,14 @@ same with it written out, so that a strategy reads back from its own `to_config`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ktrdr.domain.grammar.indicators import CATALOGUE, definition_faults, kind_of, parameters_of
+from ktrdr.domain.grammar.kept import Kept
 from ktrdr.domain.grammar.shapes import membership_faults, points_of
 from ktrdr.domain.labels import DEFAULT_CLASSES
 
@@ -32,7 +25,6 @@ Source = Literal["close", "open", "high", "low", "volume", "hl2", "hlc3", "ohlc4
 Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Bars = Annotated[int, Field(ge=1, le=10_000)]
-MAX_DEPTH = 30  # as deep as a file goes, by `reading`
 
 
 def _also(default: Any, *names: str) -> Any:
@@ -335,25 +327,6 @@ class Training(Part):
         )
         defaults: dict[str, Any] = {"ensemble": 1} if split else {"walk_forward": {}}
         return {**defaults, **_given(value)}
-
-
-def _shallow(value: Any) -> Any:
-    """What nothing reads is still written and read again, by code that descends a level a call."""
-    level = _nested([value])
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return value
-        level = [inner for one in level for inner in _nested(one.values() if isinstance(one, dict) else one)]
-    if level:
-        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
-    return value
-
-
-def _nested(values: Iterable[Any]) -> list[dict[Any, Any] | list[Any]]:
-    return [one for one in values if isinstance(one, dict | list)]
-
-
-Kept = Annotated[Any, AfterValidator(_shallow)]
 
 
 class Strategy(Part):
