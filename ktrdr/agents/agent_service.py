@@ -19,7 +19,7 @@ from ktrdr.agents.language_models import session_settings
 from ktrdr.agents.spending import require_budget
 from ktrdr.agents.workbench import training_epoch
 from ktrdr.data.catalog import Catalog
-from ktrdr.domain.calls import Limits
+from ktrdr.domain.calls import Limits, session_scope
 from ktrdr.domain.operations import Operation
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
 from ktrdr.domain.strategies import parse_strategy
@@ -36,6 +36,7 @@ class Trigger:
     dataset: str | None = None  # the strategy's own, or the built-in one
     strategy: Mapping[str, Any] | None = None
     brief: str = ""
+    budget_usd: float | None = None  # the setting's
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class AgentService:
         self._model = model
 
     async def trigger(self, trigger: Trigger) -> AgentSession:
-        """Create a session: operation, session row and first checkpoint in one transaction.
+        """Create a session: operation, session row, budget and first checkpoint in one transaction.
 
         Raises SessionActive when the capacity is taken, InvalidInput for what can't be run. The check
         and the insert share the transaction, so of any number of triggers no more get in than there is
@@ -105,6 +106,8 @@ class AgentService:
                 known_hypotheses=await known_hypotheses(tx),
             )
             session = await begin(tx, new, instance=self._instance, catalog=self._catalog, settings=settings)
+            if trigger.budget_usd is not None:
+                await tx.budgets.set(session_scope(operation_id), trigger.budget_usd)
         self._wake()
         return session
 
