@@ -19,13 +19,14 @@ from ktrdr.agents.language_models import session_settings
 from ktrdr.agents.leaderboard import Standing, ranked
 from ktrdr.checkpointing.schemas import CampaignCheckpointState, CheckpointType
 from ktrdr.data.catalog import Catalog
+from ktrdr.domain.calls import campaign_scope
 from ktrdr.domain.campaigns import Campaign
 from ktrdr.domain.errors import InvalidInput, KtrdrError
 from ktrdr.domain.market import MAX_OPENINGS
 from ktrdr.domain.operations import NewOperation, Operation, OperationType, Status
 from ktrdr.domain.sessions import GateThresholds
 from ktrdr.domain.strategies import parse_strategy
-from ktrdr.persistence.campaigns import Spending
+from ktrdr.persistence.budgets import Spending
 from ktrdr.persistence.unit_of_work import Database
 
 
@@ -119,12 +120,9 @@ class CampaignsService:
                     campaign_id, OperationType.CAMPAIGN, request, is_backend_local=True, owner=self._instance
                 )
             )
-            await tx.campaigns.create(
-                campaign_id,
-                sessions=wanted.sessions,
-                parallel=wanted.parallel,
-                budget_usd=wanted.budget_usd,
-            )
+            await tx.campaigns.create(campaign_id, sessions=wanted.sessions, parallel=wanted.parallel)
+            if wanted.budget_usd is not None:
+                await tx.budgets.set(campaign_scope(campaign_id), wanted.budget_usd)
             await tx.checkpoints.save(
                 campaign_id,
                 0,
@@ -153,7 +151,7 @@ class CampaignsService:
                 ),
                 trials=await tx.ledger.count(dataset),
                 openings=None if key is None else Openings(await tx.ledger.opened(key)),
-                spending=await tx.campaigns.spending(campaign_id),
+                spending=await tx.budgets.spending(campaign_id),
             )
 
     async def list(self, limit: int) -> builtins.list[CampaignView]:
