@@ -7,7 +7,7 @@ same sessions, with the same seeds and the same earlier trials, as one that noth
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from ktrdr.agents.beginnings import KNOWN_TRIALS, NewSession, begin, known_hypot
 from ktrdr.agents.campaign_plan import interrupted, may_begin, progress_of
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.leaderboard import result_of
+from ktrdr.agents.session_setup import SessionSetup
 from ktrdr.agents.workbench import Interrupted, Interruption, Workbench
 from ktrdr.checkpointing.schemas import CampaignCheckpointState, CheckpointType
 from ktrdr.checkpointing.verification import verified_row
@@ -54,9 +55,7 @@ class ResumeSession(Protocol):
 class Means:
     """What a campaign sets its sessions going with."""
 
-    instance: str
-    max_active: int
-    wake: Callable[[], None]
+    setup: SessionSetup
     resume: ResumeSession
     look_seconds: float = LOOK_SECONDS
 
@@ -153,7 +152,7 @@ async def _begin(bench: Workbench, state: CampaignCheckpointState, means: Means)
     request, number = bench.operation.request, state.begun + 1
     after = replace(state, begun=number)
     async with bench.database.transaction() as tx:
-        await require_capacity(tx, means.max_active)
+        await require_capacity(tx, means.setup.max_active)
         known = settled(number, state.parallel)
         own = await tx.campaigns.trials(state.operation_id, up_to=known)
         beside = [
@@ -171,10 +170,10 @@ async def _begin(bench: Workbench, state: CampaignCheckpointState, means: Means)
         )
         progress = progress_of(after, await _open(tx, state), f"session {number} of {state.sessions} begins")
         await _fenced(tx, bench, progress)
-        await begin(tx, new, instance=means.instance, catalog=bench.catalog, settings=bench.settings)
+        await begin(tx, new, means.setup)
         await tx.campaigns.begun(state.operation_id, number, new.operation_id)
         await _save(tx, bench, after, CheckpointType.PHASE_TRANSITION)
-    means.wake()
+    means.setup.wake()
 
 
 async def _note(bench: Workbench, state: CampaignCheckpointState, numbers: Sequence[int]) -> None:

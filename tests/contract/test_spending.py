@@ -8,24 +8,20 @@ import pytest
 from sqlalchemy import select
 
 from ktrdr.agents.agent_service import AgentService, Trigger
-from ktrdr.data.catalog import Catalog
 from ktrdr.domain.calls import Limits, session_scope
 from ktrdr.domain.errors import SessionActive
-from ktrdr.domain.sessions import GateThresholds, TriggerReason
+from ktrdr.domain.sessions import TriggerReason
 from ktrdr.persistence.tables import budgets
 from ktrdr.persistence.unit_of_work import Database
+from tests.contract.support import setup
 
 pytestmark = pytest.mark.anyio
 
-THRESHOLDS = GateThresholds(0.0, -10.0, 1.0, 0)
 LIMITS = Limits(session_usd=1.0, day_usd=10.0)
 
 
 def agent(database: Database, **more: Any) -> AgentService:
-    told: dict[str, Any] = {"instance": "me", "max_active": 2, "thresholds": THRESHOLDS, "model": "a:b"}
-    return AgentService(
-        database, catalog=Catalog(None), wake=lambda: None, **told | {"limits": LIMITS} | more
-    )
+    return AgentService(database, setup(max_active=2, model="a:b", **{"limits": LIMITS, **more}))
 
 
 async def set_limits(database: Database) -> dict[str, float]:

@@ -218,8 +218,13 @@ def test_start_sends_seed_brief_budget_and_strategy(whole: Answers, ktrdr: Ktrdr
     path.write_text('{"name": "mine"}')
     words = ["a brief", "--seed", "7", "--budget", "0.5", "--strategy", str(path)]
     status, _, _ = ktrdr("research", "start", *words)
-    sent = {"trigger_reason": "start_new_cycle", "dataset": None, "brief": "a brief", "seed": 7}
-    sent["budget_usd"] = 0.5
+    sent = {
+        "trigger_reason": "start_new_cycle",
+        "dataset": None,
+        "brief": "a brief",
+        "seed": 7,
+        "budget_usd": 0.5,
+    }
     assert status == 0
     assert whole.asked == [("POST /agent/trigger", sent | {"strategy": {"name": "mine"}})]
 
