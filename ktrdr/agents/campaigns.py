@@ -25,6 +25,7 @@ from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.campaigns import STOPPING, session_operation_id, session_seed, settled
 from ktrdr.domain.errors import (
+    BudgetExhausted,
     CheckpointCorrupted,
     CheckpointIncompatible,
     CheckpointNotFound,
@@ -82,7 +83,7 @@ async def _take_up(bench: Workbench, *, means: Means) -> bool:
     """Resume one session that had begun and was interrupted; False when there is none left.
 
     As the campaign was resumed, so are its sessions: by a user or automatically, forced or not. One that
-    can't be resumed has ended, with the error that its row has.
+    can't be resumed has ended, with the error that its row has; one whose budget is spent stops the campaign.
     """
     await bench.check()
     state = await _load(bench)
@@ -100,6 +101,8 @@ async def _take_up(bench: Workbench, *, means: Means) -> bool:
         await bench.pause(means.look_seconds * ROOM_LOOKS)
     except DatabaseUnavailable:
         raise
+    except BudgetExhausted as spent:
+        raise _stopped(found.number, spent.code, spent.message) from spent
     except KtrdrError as obstacle:
         log.warning("%s is not resumed (%s): %s", session_id, obstacle.code, obstacle.message)
         async with bench.database.read() as tx:
@@ -139,12 +142,15 @@ def _require_going_on(ended: Sequence[Member]) -> None:
     for one in ended:
         operation = one.operation
         if operation.status is Status.FAILED and operation.error_code in STOPPING:
-            assert operation.error_code is not None
-            raise StepFailed(
-                operation.error_code,
-                f"session {one.number} could not go on: {operation.error_message}\n"
-                "Mend that and resume the campaign: it goes on with this session.",
-            )
+            raise _stopped(one.number, operation.error_code or "", operation.error_message or "")
+
+
+def _stopped(number: int, code: str, message: str) -> StepFailed:
+    return StepFailed(
+        code,
+        f"session {number} could not go on: {message}\n"
+        "Mend that and resume the campaign: it goes on with this session.",
+    )
 
 
 async def _begin(bench: Workbench, state: CampaignCheckpointState, means: Means) -> None:

@@ -65,6 +65,11 @@ class Budgets:
         limit, spent = (await self._connection.execute(query)).one()
         return Budget(scope, limits.session_usd if limit is None else limit, spent or 0.0)
 
+    async def of_call(self, operation_id: str, limits: Limits) -> tuple[Budget, ...]:
+        """Every budget that a session's next call counts in: its own, its campaign's, the day's."""
+        row = (await self._connection.execute(_STANDING, {"own": operation_id})).one()
+        return standing(row, operation_id, limits)
+
     async def spending(self, campaign_id: str) -> Spending:
         query = select(_limit(campaign_scope(campaign_id)), _spent(_of_campaign(literal(campaign_id))))
         limit, spent = (await self._connection.execute(query)).one()
@@ -124,6 +129,7 @@ def standing(row: Row[Any], operation_id: str, limits: Limits) -> tuple[Budget, 
     return tuple(found)
 
 
-# Made once: to put them together takes longer than to execute them. Both ask for a session as `own`.
+# Made once: to put them together takes longer than to execute them. All ask for a session as `own`.
 STANDING = _standing()
+_STANDING = select(*STANDING)
 _SPENT = select(_spent(_of_session(bindparam("own", type_=String))))

@@ -21,6 +21,7 @@ from ktrdr.api.services.campaigns_service import CampaignsService, CampaignView,
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.resumes_service import ResumesService
 from ktrdr.data.catalog import Catalog
+from ktrdr.domain.calls import Limits
 from ktrdr.domain.operations import Event, Operation, Status
 from ktrdr.domain.sessions import GateThresholds, Phase
 from ktrdr.persistence.unit_of_work import Database, Transaction
@@ -41,12 +42,13 @@ class Stage:
     home: Path
     max_active: int = 2
     gates: GateThresholds = GATES
+    limits: Limits | None = None  # as where a model is asked
     ends: dict[str, End] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def setup(self) -> SessionSetup:
-        return setup(max_active=self.max_active, thresholds=self.gates)
+        return setup(max_active=self.max_active, thresholds=self.gates, limits=self.limits)
 
     @property
     def campaigns(self) -> CampaignsService:

@@ -17,6 +17,7 @@ from ktrdr.agents.beginnings import KNOWN_TRIALS
 from ktrdr.agents.campaigns import inputs_of
 from ktrdr.agents.leaderboard import Standing, ranked
 from ktrdr.agents.session_setup import SessionSetup
+from ktrdr.agents.spending import require_budget
 from ktrdr.checkpointing.schemas import CampaignCheckpointState, CheckpointType
 from ktrdr.domain.calls import campaign_scope
 from ktrdr.domain.campaigns import Campaign
@@ -75,7 +76,7 @@ class CampaignsService:
         """Operation, campaign, budget and first checkpoint in one transaction; its sessions follow.
 
         What the first designers may look at is fixed here. A campaign holds no capacity, its sessions do.
-        Raises InvalidInput for what can't be run.
+        Raises InvalidInput for what can't be run, BudgetExhausted as a trigger does.
         """
         if wanted.parallel > self._setup.max_active:
             raise InvalidInput(
@@ -89,6 +90,7 @@ class CampaignsService:
         campaign_id = f"campaign_{uuid.uuid4().hex[:12]}"
         state = CampaignCheckpointState(campaign_id, wanted.sessions, wanted.parallel, 0, ())
         async with self._database.transaction() as tx:
+            await require_budget(tx, self._setup.limits)
             request = {
                 "sessions": wanted.sessions,
                 "parallel": wanted.parallel,

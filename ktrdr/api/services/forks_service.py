@@ -13,6 +13,7 @@ from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.forking import ForkPlan, Origin, plan_fork
 from ktrdr.agents.session_setup import SessionSetup
+from ktrdr.agents.spending import require_budget
 from ktrdr.checkpointing.artifacts import verify_artifacts
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest
 from ktrdr.data.provenance import fingerprint_of
@@ -44,9 +45,9 @@ class ForksService:
     async def fork(self, wanted: Wanted) -> tuple[AgentSession, RecordedFork]:
         """The new session and where it comes from. A refusal changes nothing.
 
-        Raises SessionNotFound, PhaseNotFinished, GateNotPassed, SessionActive, CheckpointCorrupted for a
-        model that is not what was trained, and InvalidInput. What a phase has found never changes once it
-        is written, so that it can be read and verified before the transaction.
+        Raises SessionNotFound, PhaseNotFinished, GateNotPassed, SessionActive, BudgetExhausted as a trigger
+        does, CheckpointCorrupted for a model that is not what was trained, and InvalidInput. What a phase has
+        found never changes once it is written, so that it can be read and verified before the transaction.
         """
         async with self._database.read() as tx:
             session = await tx.sessions.get(wanted.session_id)
@@ -70,6 +71,7 @@ class ForksService:
         )
         async with self._database.transaction() as tx:
             await require_capacity(tx, self._setup.max_active)
+            await require_budget(tx, self._setup.limits)
             await tx.operations.insert_if_absent(operation)
             created = await tx.sessions.create(
                 operation_id=draft.operation_id,

@@ -15,6 +15,7 @@ from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.positions import awaited_child, position_of, stuck_of
 from ktrdr.agents.resume_plan import Plan, Worker, plan_of, position
 from ktrdr.agents.session_setup import SessionSetup
+from ktrdr.agents.spending import require_budget
 from ktrdr.checkpointing.schemas import (
     AgentCheckpointState,
     BacktestCheckpointState,
@@ -50,6 +51,7 @@ _STATES: Mapping[OperationType, Any] = {
     OperationType.BACKTESTING: BacktestCheckpointState,
     OperationType.CAMPAIGN: CampaignCheckpointState,
 }
+_THINKING = (OperationType.AGENT_RESEARCH, OperationType.CAMPAIGN)  # they are made under gates and a model
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ class ResumesService:
         return _Ready(found, stored, child, at, difference or None, await stuck_of(tx, operation, at))
 
     async def _admit(self, tx: Transaction, operation: Operation, ready: _Ready, *, force: bool) -> None:
-        """Raises what stands in the way of a checkpoint that is whole: other inputs, or no room."""
+        """Raises what stands in the way of a checkpoint that is whole: other inputs, no room, no money."""
         if ready.difference and not force:
             raise CheckpointIncompatible(
                 f"The checkpoint of '{operation.operation_id}' was made from other inputs:\n  "
@@ -226,6 +228,9 @@ class ResumesService:
             )
         if operation.operation_type is OperationType.AGENT_RESEARCH:
             await require_capacity(tx, self._setup.max_active, resuming=operation.operation_id)
+        if operation.operation_type in _THINKING:
+            state = _STATES[operation.operation_type].from_json(ready.checkpoint.state)
+            await require_budget(tx, self._setup.limits, resuming=state)
 
     def _verified(self, operation: Operation, stored: StoredCheckpoint) -> StoredCheckpoint:
         found = verified(stored, self._artifacts)
@@ -253,8 +258,7 @@ class ResumesService:
             strategy = stored.state.get("strategy_config")
         else:
             strategy = request["strategy" if kind is OperationType.CAMPAIGN else "strategy_config"]
-        gated = kind in (OperationType.AGENT_RESEARCH, OperationType.CAMPAIGN)
-        settings = self._setup.settings if gated else settings_of(request)
+        settings = self._setup.settings if kind in _THINKING else settings_of(request)
         then = Fingerprint.from_json(stored.fingerprint)
         try:
             now = fingerprint_of(self._setup.catalog, str(request["dataset"]), strategy, settings)
