@@ -24,6 +24,7 @@ from tests.provider.replies import Asked, Call, Reply
 from tests.provider.server import FakeProvider
 from tests.provider.sessions import BRIEF, DESIGN_REQUESTS, purpose_of, script_of, told
 
+pytestmark = pytest.mark.timeout(900)
 SESSIONS = 3
 REQUESTS = SESSIONS * (DESIGN_REQUESTS + 1)
 BEFORE = re.compile(r'(?:Experiments before this one: |"experiments_before":)(\d+)')
