@@ -21,7 +21,7 @@ from ktrdr.domain.errors import StepFailed
 from ktrdr.domain.operations import Event, Operation, Status
 from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
 from ktrdr.persistence.unit_of_work import Database
-from tests.contract.support import get
+from tests.contract.support import get, setup
 from tests.integration.strategies import SMALL
 
 THRESHOLDS = GateThresholds(0.3, 0.0, 0.6, 10)
@@ -121,15 +121,7 @@ def _sent(messages: list[ModelMessage], info: AgentInfo) -> str:
 
 async def claimed(database: Database, trigger: Trigger | None = None, model: str | None = None) -> Operation:
     """A session that was triggered and claimed."""
-    service = AgentService(
-        database,
-        instance="me",
-        max_active=9,
-        thresholds=THRESHOLDS,
-        catalog=Catalog(None),
-        wake=lambda: None,
-        model=model,
-    )
+    service = AgentService(database, setup(max_active=9, thresholds=THRESHOLDS, model=model))
     session = await service.trigger(trigger or Trigger(TriggerReason.MANUAL, seed=1, brief="mean reversion"))
     async with database.transaction() as tx:
         operation = await tx.operations.claim(session.operation_id, "me", None, None)

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ktrdr.agents.beginnings import KNOWN_TRIALS, NewSession, begin, known_hypotheses
 from ktrdr.agents.capacity import require_capacity
-from ktrdr.agents.language_models import session_settings
+from ktrdr.agents.session_setup import SessionSetup
 from ktrdr.agents.spending import require_budget
 from ktrdr.agents.workbench import training_epoch
-from ktrdr.data.catalog import Catalog
-from ktrdr.domain.calls import Limits
+from ktrdr.domain.calls import session_scope
 from ktrdr.domain.operations import Operation
-from ktrdr.domain.sessions import AgentSession, GateThresholds, TriggerReason
+from ktrdr.domain.sessions import AgentSession, TriggerReason
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.persistence.forks import RecordedFork
 from ktrdr.persistence.unit_of_work import Database
@@ -36,6 +35,7 @@ class Trigger:
     dataset: str | None = None  # the strategy's own, or the built-in one
     strategy: Mapping[str, Any] | None = None
     brief: str = ""
+    budget_usd: float | None = None  # the setting's
 
 
 @dataclass(frozen=True)
@@ -55,45 +55,25 @@ class SessionView:
 class AgentService:
     """Use cases of research sessions."""
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        instance: str,
-        max_active: int,
-        thresholds: GateThresholds,
-        catalog: Catalog,
-        wake: Callable[[], None],
-        model: str | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        """`model` is the name of the language model that thinks for sessions, and `limits` what it may cost;
-        None: they think offline."""
+    def __init__(self, database: Database, setup: SessionSetup) -> None:
         self._database = database
-        self._instance = instance
-        self._max_active = max_active
-        self._thresholds = thresholds
-        self._catalog = catalog
-        self._wake = wake
-        self._limits = limits
-        self._model = model
+        self._setup = setup
 
     async def trigger(self, trigger: Trigger) -> AgentSession:
-        """Create a session: operation, session row and first checkpoint in one transaction.
+        """Create a session: operation, session row, budget and first checkpoint in one transaction.
 
         Raises SessionActive when the capacity is taken, InvalidInput for what can't be run. The check
         and the insert share the transaction, so of any number of triggers no more get in than there is
         room for. Raises BudgetExhausted when a model is asked and the day's budget is spent.
         """
         given = None if trigger.strategy is None else parse_strategy(trigger.strategy)
-        spec = await asyncio.to_thread(self._catalog.dataset_for, given, trigger.dataset)
+        spec = await asyncio.to_thread(self._setup.catalog.dataset_for, given, trigger.dataset)
         strategy = None if given is None else given.to_config()
         operation_id = f"research_{uuid.uuid4().hex[:12]}"
         seed = secrets.randbelow(2**31) if trigger.seed is None else trigger.seed
-        settings = session_settings(self._thresholds, self._model)
         async with self._database.transaction() as tx:
-            await require_capacity(tx, self._max_active)
-            await require_budget(tx, self._limits)
+            await require_capacity(tx, self._setup.max_active)
+            await require_budget(tx, self._setup.limits)
             new = NewSession(
                 operation_id=operation_id,
                 reason=trigger.reason,
@@ -104,8 +84,10 @@ class AgentService:
                 known_trials=await tx.ledger.recent_ids(KNOWN_TRIALS),
                 known_hypotheses=await known_hypotheses(tx),
             )
-            session = await begin(tx, new, instance=self._instance, catalog=self._catalog, settings=settings)
-        self._wake()
+            session = await begin(tx, new, self._setup)
+            if trigger.budget_usd is not None:
+                await tx.budgets.set(session_scope(operation_id), trigger.budget_usd)
+        self._setup.wake()
         return session
 
     async def latest(self) -> SessionView | None:

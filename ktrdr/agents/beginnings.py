@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ktrdr.agents.checkpoint_builder import build
+from ktrdr.agents.session_setup import SessionSetup
 from ktrdr.checkpointing.schemas import CheckpointType
-from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.operations import NewOperation, OperationType
 from ktrdr.domain.sessions import AgentSession, TriggerReason
@@ -52,17 +52,15 @@ async def known_hypotheses(tx: Transaction, *, besides: Collection[str] = ()) ->
     return {str(one.hypothesis_id): one.status.value for one in reversed(found)}
 
 
-async def begin(
-    tx: Transaction, new: NewSession, *, instance: str, catalog: Catalog, settings: Mapping[str, Any]
-) -> AgentSession:
-    """The session, PENDING; the caller has asked for room and commits. `settings` are its fingerprint's."""
+async def begin(tx: Transaction, new: NewSession, setup: SessionSetup) -> AgentSession:
+    """The session, PENDING; the caller has asked for room and commits."""
     await tx.operations.insert_if_absent(
         NewOperation(
             new.operation_id,
             OperationType.AGENT_RESEARCH,
             new.request(),
             is_backend_local=True,
-            owner=instance,
+            owner=setup.instance,
         )
     )
     session = await tx.sessions.create(
@@ -78,6 +76,6 @@ async def begin(
         CheckpointType.PHASE_TRANSITION,
         build(session).to_json(),
         None,
-        fingerprint_of(catalog, session.dataset, None, settings),
+        fingerprint_of(setup.catalog, session.dataset, None, setup.settings),
     )
     return session

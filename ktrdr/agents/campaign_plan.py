@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ktrdr.agents.resume_plan import Plan, Reused
 from ktrdr.checkpointing.schemas import CampaignCheckpointState
 from ktrdr.domain.campaigns import STOPPING, settled
-from ktrdr.domain.operations import Progress, Status
+from ktrdr.domain.operations import Operation, Progress, Status
 from ktrdr.persistence.campaigns import Member
 from ktrdr.persistence.orphans import RESTARTED
 
@@ -21,13 +21,14 @@ def may_begin(state: CampaignCheckpointState) -> bool:
 
 
 def interrupted(members: Sequence[Member]) -> Member | None:
-    """Of those whose end is not noted, the first that stopped with its backend, campaign or budget."""
-    for one in members:
-        operation = one.operation
-        failed = operation.status is Status.FAILED and operation.error_code in _INTERRUPTIONS
-        if failed or operation.status is Status.CANCELLED:
-            return one
-    return None
+    """Of those whose end is not noted, the first that a resume takes up."""
+    return next((one for one in members if is_interrupted(one.operation)), None)
+
+
+def is_interrupted(session: Operation) -> bool:
+    """Whether it stopped with its backend, campaign or budget: a resume of the campaign takes it up."""
+    failed = session.status is Status.FAILED and session.error_code in _INTERRUPTIONS
+    return failed or session.status is Status.CANCELLED
 
 
 def progress_of(

@@ -7,7 +7,7 @@ same sessions, with the same seeds and the same earlier trials, as one that noth
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from ktrdr.agents.beginnings import KNOWN_TRIALS, NewSession, begin, known_hypot
 from ktrdr.agents.campaign_plan import interrupted, may_begin, progress_of
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.leaderboard import result_of
+from ktrdr.agents.session_setup import SessionSetup
 from ktrdr.agents.workbench import Interrupted, Interruption, Workbench
 from ktrdr.checkpointing.schemas import CampaignCheckpointState, CheckpointType
 from ktrdr.checkpointing.verification import verified_row
@@ -24,6 +25,7 @@ from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.campaigns import STOPPING, session_operation_id, session_seed, settled
 from ktrdr.domain.errors import (
+    BudgetExhausted,
     CheckpointCorrupted,
     CheckpointIncompatible,
     CheckpointNotFound,
@@ -54,9 +56,7 @@ class ResumeSession(Protocol):
 class Means:
     """What a campaign sets its sessions going with."""
 
-    instance: str
-    max_active: int
-    wake: Callable[[], None]
+    setup: SessionSetup
     resume: ResumeSession
     look_seconds: float = LOOK_SECONDS
 
@@ -83,7 +83,7 @@ async def _take_up(bench: Workbench, *, means: Means) -> bool:
     """Resume one session that had begun and was interrupted; False when there is none left.
 
     As the campaign was resumed, so are its sessions: by a user or automatically, forced or not. One that
-    can't be resumed has ended, with the error that its row has.
+    can't be resumed has ended, with the error that its row has; one whose budget is spent stops the campaign.
     """
     await bench.check()
     state = await _load(bench)
@@ -101,6 +101,8 @@ async def _take_up(bench: Workbench, *, means: Means) -> bool:
         await bench.pause(means.look_seconds * ROOM_LOOKS)
     except DatabaseUnavailable:
         raise
+    except BudgetExhausted as spent:
+        raise _stopped(found.number, spent.code, spent.message) from spent
     except KtrdrError as obstacle:
         log.warning("%s is not resumed (%s): %s", session_id, obstacle.code, obstacle.message)
         async with bench.database.read() as tx:
@@ -140,12 +142,15 @@ def _require_going_on(ended: Sequence[Member]) -> None:
     for one in ended:
         operation = one.operation
         if operation.status is Status.FAILED and operation.error_code in STOPPING:
-            assert operation.error_code is not None
-            raise StepFailed(
-                operation.error_code,
-                f"session {one.number} could not go on: {operation.error_message}\n"
-                "Mend that and resume the campaign: it goes on with this session.",
-            )
+            raise _stopped(one.number, operation.error_code or "", operation.error_message or "")
+
+
+def _stopped(number: int, code: str, message: str) -> StepFailed:
+    return StepFailed(
+        code,
+        f"session {number} could not go on: {message}\n"
+        "Mend that and resume the campaign: it goes on with this session.",
+    )
 
 
 async def _begin(bench: Workbench, state: CampaignCheckpointState, means: Means) -> None:
@@ -153,7 +158,7 @@ async def _begin(bench: Workbench, state: CampaignCheckpointState, means: Means)
     request, number = bench.operation.request, state.begun + 1
     after = replace(state, begun=number)
     async with bench.database.transaction() as tx:
-        await require_capacity(tx, means.max_active)
+        await require_capacity(tx, means.setup.max_active)
         known = settled(number, state.parallel)
         own = await tx.campaigns.trials(state.operation_id, up_to=known)
         beside = [
@@ -171,10 +176,10 @@ async def _begin(bench: Workbench, state: CampaignCheckpointState, means: Means)
         )
         progress = progress_of(after, await _open(tx, state), f"session {number} of {state.sessions} begins")
         await _fenced(tx, bench, progress)
-        await begin(tx, new, instance=means.instance, catalog=bench.catalog, settings=bench.settings)
+        await begin(tx, new, means.setup)
         await tx.campaigns.begun(state.operation_id, number, new.operation_id)
         await _save(tx, bench, after, CheckpointType.PHASE_TRANSITION)
-    means.wake()
+    means.setup.wake()
 
 
 async def _note(bench: Workbench, state: CampaignCheckpointState, numbers: Sequence[int]) -> None:

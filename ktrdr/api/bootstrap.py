@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from tempfile import TemporaryFile
-from typing import TypedDict
 
 from fastapi import FastAPI
 
 from ktrdr.agents.agent_service import AgentService
 from ktrdr.agents.campaigns import Means
 from ktrdr.agents.llm.language_model import LanguageModel
+from ktrdr.agents.session_setup import SessionSetup
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.api.cleanup import PeriodicCleanup
 from ktrdr.api.instance import InstanceLock
@@ -36,7 +36,6 @@ from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.api.services.strategies_service import StrategiesService
 from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import RefusedToStart
-from ktrdr.domain.sessions import GateThresholds
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.settings import Settings
 from ktrdr.workers.dispatcher import Dispatcher
@@ -46,17 +45,6 @@ from ktrdr.workers.executors.ray import RayExecutor
 from ktrdr.workers.leases import LeaseJudge
 
 log = logging.getLogger(__name__)
-
-
-class _Session(TypedDict):
-    """What every service is told that sets a session going."""
-
-    instance: str
-    max_active: int
-    thresholds: GateThresholds
-    catalog: Catalog
-    wake: Callable[[], None]
-    model: str | None
 
 
 class Backend:
@@ -80,21 +68,22 @@ class Backend:
         self.llm = None if asked is None else LanguageModel(self.database, asked)
         self.lock = InstanceLock(self.database, settings.instance)
         self.reconciliation = StartupReconciliation(self.database, settings.instance, self.lock.holder)
-        session: _Session = {
-            "instance": settings.instance,
-            "max_active": settings.max_active_sessions,
-            "thresholds": settings.thresholds,
-            "catalog": self.catalog,
-            "wake": self.wake,
-            "model": None if self.llm is None else self.llm.name,
-        }
-        self.agent = AgentService(self.database, limits=None if asked is None else asked.limits, **session)
+        setup = SessionSetup(
+            instance=settings.instance,
+            max_active=settings.max_active_sessions,
+            thresholds=settings.thresholds,
+            catalog=self.catalog,
+            wake=self.wake,
+            model=None if self.llm is None else self.llm.name,
+            limits=None if asked is None else asked.limits,
+        )
+        self.agent = AgentService(self.database, setup)
         self.budgets = BudgetService(self.database, settings.limits)
         self.doctor = DoctorService(self.database, self.llm, settings.limits)
-        self.forks = ForksService(self.database, artifacts=settings.artifacts, **session)
+        self.forks = ForksService(self.database, setup, settings.artifacts)
         self.operations = OperationsService(self.database, executor=self.executor, wake=self.wake)
-        self.resumes = ResumesService(self.database, artifacts=settings.artifacts, **session)
-        self.campaigns = CampaignsService(self.database, **session)
+        self.resumes = ResumesService(self.database, setup, settings.artifacts)
+        self.campaigns = CampaignsService(self.database, setup)
         self.supervisor = SessionSupervisor(
             self.database,
             settings.instance,
@@ -102,7 +91,7 @@ class Backend:
             self.catalog,
             holder=self.lock.holder,
             llm=self.llm,
-            means=Means(settings.instance, settings.max_active_sessions, self.wake, self.resumes.resume),
+            means=Means(setup, self.resumes.resume),
         )
         self.checkpoints = CheckpointsService(self.database, settings.artifacts)
         self.retention = RetentionService(

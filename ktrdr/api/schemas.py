@@ -58,6 +58,13 @@ class TriggerRequest(Wire):
     strategy: dict[str, Any] | None = None
     strategy_text: str | None = Field(None, description=STRATEGY_TEXT)
     brief: str = Field("", max_length=4000)
+    budget_usd: float | None = Field(
+        None,
+        ge=0.0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="what it may spend on language models; KTRDR_BUDGET_SESSION_USD when left out",
+    )
 
     @model_validator(mode="after")
     def _not_both(self) -> Self:

@@ -30,7 +30,7 @@ def start(
         int | None, typer.Option(min=1, max=64, help="So many sessions of the campaign at once.")
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(min=0.0, help="US dollars that the campaign may spend on models.")
+        float | None, typer.Option(min=0.0, metavar="USD", help="What it may spend on language models.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     json: Json = False,
@@ -40,23 +40,21 @@ def start(
     from ktrdr.cli.client import Client
     from ktrdr.cli.strategies import strategy_of
 
-    if sessions is None and (parallel, budget) != (None, None):
-        raise typer.BadParameter(
-            "it is of a campaign: say how many --sessions", param_hint="--parallel, --budget"
-        )
-
+    if sessions is None and parallel is not None:
+        raise typer.BadParameter("it is of a campaign: say how many --sessions", param_hint="--parallel")
     body: dict[str, Any] = {
         "trigger_reason": "start_new_cycle",
         "dataset": dataset,
         "brief": brief,
         "seed": seed,
+        "budget_usd": budget,
     }
     client = Client()
     if strategy is not None:
         body["strategy"] = strategy_of(client, strategy)
     if sessions is not None:
         del body["trigger_reason"]
-        body |= {"sessions": sessions, "parallel": parallel, "budget_usd": budget}
+        body |= {"sessions": sessions, "parallel": parallel}
         campaigns.begun(client, body, watch, json)
         return
     _begun(client, client.post("/agent/trigger", body), watch, json)

@@ -92,9 +92,25 @@ class Budget:
     def is_spent(self) -> bool:
         return self.spent_usd >= self.limit_usd
 
+    @property
+    def owner(self) -> str:
+        """The operation id of the session or the campaign that it is of."""
+        return self.scope.partition(":")[2]
+
     def takes(self, usd: float) -> bool:
         """Whether this much more is within it."""
         return self.spent_usd + usd <= self.limit_usd
+
+    def named(self, session_id: str) -> tuple[str, str]:
+        """Its name, and the command that sets it up to the amount; a session is known by its number."""
+        if self.scope == DAY:
+            return "The day's budget", "ktrdr research budget --day"
+        if self.scope == session_scope(self.owner):
+            return (
+                f"The budget of session {session_id}",
+                f"ktrdr research budget --session {session_id} --set",
+            )
+        return "The campaign's budget", f"ktrdr research budget --campaign {self.owner} --set"
 
 
 def session_scope(operation_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, ScalarSelect, String, bindparam, func, literal, select, text
@@ -16,6 +17,14 @@ _CAMPAIGN = campaign_scope("")
 # Until it is known what a call cost, it counts as the most it can.
 _COUNTED = func.coalesce(llm_calls.c.cost_usd, llm_calls.c.worst_usd)
 _TODAY = llm_calls.c.reserved_at >= db_midnight()
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What a campaign may spend, and what its sessions' calls have come to or were reserved at."""
+
+    limit_usd: float | None  # None: it was given no budget of its own
+    spent_usd: float
 
 
 class Budgets:
@@ -56,12 +65,22 @@ class Budgets:
         limit, spent = (await self._connection.execute(query)).one()
         return Budget(scope, limits.session_usd if limit is None else limit, spent or 0.0)
 
+    async def of_call(self, operation_id: str, limits: Limits) -> tuple[Budget, ...]:
+        """Every budget that a session's next call counts in: its own, its campaign's, the day's."""
+        row = (await self._connection.execute(_STANDING, {"own": operation_id})).one()
+        return standing(row, operation_id, limits)
+
+    async def spending(self, campaign_id: str) -> Spending:
+        query = select(_limit(campaign_scope(campaign_id)), _spent(_of_campaign(literal(campaign_id))))
+        limit, spent = (await self._connection.execute(query)).one()
+        return Spending(limit, spent or 0.0)
+
     async def campaign(self, campaign_id: str) -> Budget | None:
         """None when the campaign was given no budget of its own."""
-        scope = campaign_scope(campaign_id)
-        query = select(_limit(scope), _spent(_of_campaign(literal(campaign_id))))
-        limit, spent = (await self._connection.execute(query)).one()
-        return None if limit is None else Budget(scope, limit, spent or 0.0)
+        found = await self.spending(campaign_id)
+        if found.limit_usd is None:
+            return None
+        return Budget(campaign_scope(campaign_id), found.limit_usd, found.spent_usd)
 
 
 def _limit(scope: str | ColumnElement[str]) -> ScalarSelect[float]:
@@ -110,6 +129,7 @@ def standing(row: Row[Any], operation_id: str, limits: Limits) -> tuple[Budget, 
     return tuple(found)
 
 
-# Made once: to put them together takes longer than to execute them. Both ask for a session as `own`.
+# Made once: to put them together takes longer than to execute them. All ask for a session as `own`.
 STANDING = _standing()
+_STANDING = select(*STANDING)
 _SPENT = select(_spent(_of_session(bindparam("own", type_=String))))

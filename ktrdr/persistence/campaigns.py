@@ -6,7 +6,7 @@ import builtins
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select
+from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.campaigns import Campaign
@@ -15,11 +15,9 @@ from ktrdr.domain.operations import Operation
 from ktrdr.domain.sessions import AgentSession
 from ktrdr.persistence.sessions import as_session
 from ktrdr.persistence.tables import (
-    budgets,
     campaign_sessions,
     campaigns,
     db_now,
-    llm_calls,
     operations,
     sessions,
     trials,
@@ -38,33 +36,19 @@ class Member:
     operation: Operation
 
 
-@dataclass(frozen=True)
-class Spending:
-    """What a campaign may spend, and what its sessions' calls have come to or were reserved at."""
-
-    limit_usd: float | None
-    spent_usd: float
-
-
 class Campaigns:
     """The rows of `campaigns` and `campaign_sessions`, inside one transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def create(
-        self, operation_id: str, *, sessions: int, parallel: int, budget_usd: float | None
-    ) -> None:
+    async def create(self, operation_id: str, *, sessions: int, parallel: int) -> None:
         """A campaign without sessions; the caller's transaction has its operation."""
         await self._connection.execute(
             insert(campaigns).values(
                 operation_id=operation_id, sessions=sessions, parallel=parallel, created_at=db_now()
             )
         )
-        if budget_usd is not None:
-            await self._connection.execute(
-                insert(budgets).values(scope=_scope(operation_id), limit_usd=budget_usd, updated_at=db_now())
-            )
 
     async def begun(self, campaign_id: str, number: int, operation_id: str) -> None:
         """A session is the campaign's; the caller's transaction creates it."""
@@ -111,18 +95,6 @@ class Campaigns:
         query = _joined(select(trials.c.trial_id), trials.c.operation_id, campaign_id)
         return [*(await self._connection.execute(query.where(_own.number <= up_to))).scalars()]
 
-    async def spending(self, campaign_id: str) -> Spending:
-        """Its budget, and what was spent of it."""
-        limit = await self._connection.scalar(
-            select(budgets.c.limit_usd).where(budgets.c.scope == _scope(campaign_id))
-        )
-        spent = await self._connection.scalar(
-            select(func.sum(func.coalesce(llm_calls.c.cost_usd, llm_calls.c.worst_usd)))
-            .join(campaign_sessions, _own.operation_id == llm_calls.c.operation_id)
-            .where(_own.campaign_id == campaign_id)
-        )
-        return Spending(limit, float(spent or 0.0))
-
 
 def _joined(query: Any, operation_id: Any, campaign_id: str) -> Any:
     return (
@@ -134,7 +106,3 @@ def _joined(query: Any, operation_id: Any, campaign_id: str) -> Any:
 
 def _without_number(row: RowMapping) -> Any:
     return {name: value for name, value in row.items() if name != "number"}
-
-
-def _scope(campaign_id: str) -> str:
-    return f"campaign:{campaign_id}"

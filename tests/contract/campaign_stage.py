@@ -15,18 +15,19 @@ from typing import Any
 
 from ktrdr.agents.agent_service import AgentService
 from ktrdr.agents.campaigns import Means, run_campaign
+from ktrdr.agents.session_setup import SessionSetup
 from ktrdr.agents.workbench import Workbench
 from ktrdr.api.services.campaigns_service import CampaignsService, CampaignView, Wanted
 from ktrdr.api.services.operations_service import OperationsService
 from ktrdr.api.services.resumes_service import ResumesService
 from ktrdr.data.catalog import Catalog
+from ktrdr.domain.calls import Limits
 from ktrdr.domain.operations import Event, Operation, Status
 from ktrdr.domain.sessions import GateThresholds, Phase
 from ktrdr.persistence.unit_of_work import Database, Transaction
 from ktrdr.workers.executors.local import LocalExecutor
-from tests.contract.support import claim, get
+from tests.contract.support import GATES, claim, get, setup
 
-THRESHOLDS = GateThresholds(0.0, -10.0, 1.0, 0)
 SEED = 7
 SECONDS = 30.0
 End = tuple[Event, str | None, str | None]
@@ -40,30 +41,26 @@ class Stage:
     database: Database
     home: Path
     max_active: int = 2
-    gates: GateThresholds = THRESHOLDS
+    gates: GateThresholds = GATES
+    limits: Limits | None = None  # as where a model is asked
     ends: dict[str, End] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def _session(self) -> Any:
-        return {
-            "instance": "me",
-            "max_active": self.max_active,
-            "thresholds": self.gates,
-            "catalog": Catalog(None),
-            "wake": lambda: None,
-        }
+    @property
+    def setup(self) -> SessionSetup:
+        return setup(max_active=self.max_active, thresholds=self.gates, limits=self.limits)
 
     @property
     def campaigns(self) -> CampaignsService:
-        return CampaignsService(self.database, **self._session())
+        return CampaignsService(self.database, self.setup)
 
     @property
     def agent(self) -> AgentService:
-        return AgentService(self.database, **self._session())
+        return AgentService(self.database, self.setup)
 
     @property
     def resumes(self) -> ResumesService:
-        return ResumesService(self.database, artifacts=self.home, **self._session())
+        return ResumesService(self.database, self.setup, self.home)
 
     @property
     def operations(self) -> OperationsService:
@@ -80,7 +77,7 @@ class Stage:
             claimed = await tx.operations.claim(campaign_id, "me", None, None)
         assert claimed is not None
         bench = Workbench(self.database, claimed, self.gates, Catalog(None), self.stop)
-        means = Means("me", self.max_active, lambda: None, self.resumes.resume, look_seconds=0.01)
+        means = Means(self.setup, self.resumes.resume, look_seconds=0.01)
         async with asyncio.timeout(SECONDS):
             await run_campaign(bench, means)
         return await get(self.database, campaign_id)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from ktrdr.agents.session_setup import SessionSetup
+from ktrdr.data.catalog import Catalog
 from ktrdr.domain.fingerprints import Fingerprint
 from ktrdr.domain.operations import NewOperation, Operation, OperationType
+from ktrdr.domain.sessions import GateThresholds
 from ktrdr.persistence.unit_of_work import Database
 
+GATES = GateThresholds(0.0, -10.0, 1.0, 0)  # whatever was found passes them
 FINGERPRINT = Fingerprint(strategy="s", data="d", code="c", settings="x")
+
+
+def setup(**fields: Any) -> SessionSetup:
+    """Of a backend that wakes nobody."""
+    told = {"instance": "me", "max_active": 1, "thresholds": GATES, "catalog": Catalog(None)}
+    return SessionSetup(**{**told, "wake": lambda: None, **fields})
 
 
 async def insert(

@@ -17,8 +17,8 @@ from ktrdr.domain.operations import Status
 from ktrdr.domain.sessions import TriggerReason
 from ktrdr.persistence.tables import checkpoints
 from ktrdr.persistence.unit_of_work import Database, Transaction
-from tests.contract.campaign_stage import THRESHOLDS, Stage, learnt
-from tests.contract.support import get
+from tests.contract.campaign_stage import Stage, learnt
+from tests.contract.support import GATES, get
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ async def test_a_restart_fails_it_as_it_does_a_session(stage: Stage) -> None:
     for one in (campaign_id, first):
         assert (await get(stage.database, one)).error_message == RESTARTED
     stage.stop.clear()
-    stage.gates = replace(THRESHOLDS, min_trades=7)
+    stage.gates = replace(GATES, min_trades=7)
     with pytest.raises(CheckpointIncompatible, match=r"settings\.min_trades: 0 -> 7"):
         await stage.resumes.resume(campaign_id, force=False)
     await stage.resumes.resume(campaign_id, force=True)

@@ -37,7 +37,7 @@ from ktrdr.domain.strategies import parse_strategy
 from ktrdr.persistence.forks import RecordedFork
 from ktrdr.persistence.tables import metadata
 from ktrdr.persistence.unit_of_work import Database
-from tests.contract.support import claim, get
+from tests.contract.support import claim, get, setup
 from tests.integration.strategies import SMALL
 
 pytestmark = pytest.mark.anyio
@@ -58,15 +58,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 
 def service(database: Database, artifacts: Path, *, max_active: int = 1) -> ForksService:
-    return ForksService(
-        database,
-        instance="me",
-        max_active=max_active,
-        thresholds=THRESHOLDS,
-        artifacts=artifacts,
-        catalog=Catalog(None),
-        wake=lambda: None,
-    )
+    return ForksService(database, setup(max_active=max_active, thresholds=THRESHOLDS), artifacts)
 
 
 async def completed(database: Database, artifacts: Path, **fields: Any) -> AgentSession:
@@ -118,14 +110,7 @@ async def rows(database: Database) -> Mapping[str, list[Any]]:
 
 
 def agent(database: Database) -> AgentService:
-    return AgentService(
-        database,
-        instance="me",
-        max_active=1,
-        thresholds=THRESHOLDS,
-        catalog=Catalog(None),
-        wake=lambda: None,
-    )
+    return AgentService(database, setup(thresholds=THRESHOLDS))
 
 
 async def viewed(database: Database, session_id: int) -> SessionView:

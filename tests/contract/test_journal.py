@@ -23,7 +23,7 @@ from ktrdr.domain.operations import Operation
 from ktrdr.domain.sessions import GateThresholds, TriggerReason
 from ktrdr.persistence.tables import campaign_sessions, campaigns, db_midnight, llm_calls
 from ktrdr.persistence.unit_of_work import Database
-from tests.contract.support import insert
+from tests.contract.support import insert, setup
 from tests.provider.journalled import SESSION, attempt, calls, converse, model_over, three_steps
 from tests.provider.replies import Asked, Call, Reply, Say
 from tests.provider.server import FakeProvider
@@ -237,9 +237,7 @@ async def test_a_call_is_ended_once(database: Database) -> None:
 
 async def test_what_a_session_spent_is_in_its_checkpoint_and_its_status(database: Database) -> None:
     """Read in the same transaction as the rest; the journal stays the truth."""
-    service = AgentService(
-        database, instance="me", max_active=1, thresholds=THRESHOLDS, catalog=Catalog(None), wake=lambda: None
-    )
+    service = AgentService(database, setup(thresholds=THRESHOLDS))
     session = await service.trigger(Trigger(TriggerReason.MANUAL, seed=1))
     async with database.transaction() as tx:
         operation = await tx.operations.claim(session.operation_id, "me", None, None)
@@ -256,8 +254,7 @@ async def test_what_a_session_spent_is_in_its_checkpoint_and_its_status(database
 
 async def test_a_spent_day_takes_no_trigger_where_a_model_is_asked(database: Database) -> None:
     def service(limits: Limits | None) -> AgentService:
-        told: dict[str, Any] = {"instance": "me", "max_active": 9, "thresholds": THRESHOLDS}
-        return AgentService(database, catalog=Catalog(None), wake=lambda: None, limits=limits, **told)
+        return AgentService(database, setup(max_active=9, thresholds=THRESHOLDS, limits=limits))
 
     session = await service(Limits(day_usd=0.2)).trigger(Trigger(TriggerReason.MANUAL))
     async with database.transaction() as tx:

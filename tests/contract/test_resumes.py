@@ -35,7 +35,7 @@ from ktrdr.persistence.tables import checkpoints, db_now, operations
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.workers.executors.local import LocalExecutor
 from tests.conftest import create_postgresql_database
-from tests.contract.support import claim, get
+from tests.contract.support import claim, get, setup
 from tests.integration.strategies import SMALL
 
 pytestmark = pytest.mark.anyio
@@ -48,27 +48,12 @@ SECONDS = 10.0
 def resumes(
     database: Database, home: Path, *, max_active: int = 1, gates: GateThresholds = THRESHOLDS
 ) -> ResumesService:
-    return ResumesService(
-        database,
-        instance="me",
-        max_active=max_active,
-        thresholds=gates,
-        artifacts=home,
-        catalog=Catalog(None),
-        wake=lambda: None,
-    )
+    return ResumesService(database, setup(max_active=max_active, thresholds=gates), home)
 
 
 async def session(database: Database, *, instance: str = "me") -> str:
     """A session that was triggered and claimed."""
-    service = AgentService(
-        database,
-        instance=instance,
-        max_active=100,
-        thresholds=THRESHOLDS,
-        catalog=Catalog(None),
-        wake=lambda: None,
-    )
+    service = AgentService(database, setup(instance=instance, max_active=100))
     made = await service.trigger(Trigger(TriggerReason.MANUAL, seed=1))
     assert await claim(database, made.operation_id, instance, None) is not None
     return made.operation_id

@@ -16,14 +16,13 @@ from ktrdr.api.services.resumes_service import ResumesService
 from ktrdr.api.services.retention_service import DAY_SECONDS, RetentionService
 from ktrdr.checkpointing.artifacts import write_generation
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, TrainingCheckpointState
-from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import CheckpointInUse, CheckpointNotFound, OperationNotFound
 from ktrdr.domain.operations import Event, NewOperation, OperationType, Status
-from ktrdr.domain.sessions import GateThresholds, TriggerReason
+from ktrdr.domain.sessions import TriggerReason
 from ktrdr.persistence.retention import Retention
 from ktrdr.persistence.tables import db_now, operations, sessions
 from ktrdr.persistence.unit_of_work import Database
-from tests.contract.support import FINGERPRINT, claim, get, requeue, running
+from tests.contract.support import FINGERPRINT, claim, get, requeue, running, setup
 from tests.integration.strategies import SMALL
 
 pytestmark = pytest.mark.anyio
@@ -81,15 +80,7 @@ async def kept(database: Database) -> set[str]:
 
 async def resume(database: Database, root: Path, operation_id: str) -> bool:
     """As over HTTP; False when it finds no checkpoint."""
-    service = ResumesService(
-        database,
-        instance="default",
-        max_active=1,
-        thresholds=GateThresholds(0.0, 0.0, 0.0, 0),
-        artifacts=root,
-        catalog=Catalog(None),
-        wake=lambda: None,
-    )
+    service = ResumesService(database, setup(instance="default"), root)
     try:
         await service.resume(operation_id, force=True)
     except CheckpointNotFound:

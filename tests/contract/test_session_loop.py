@@ -18,7 +18,7 @@ from ktrdr.domain.operations import NewOperation, Operation, OperationType, Stat
 from ktrdr.domain.sessions import GateThresholds, Phase, TriggerReason
 from ktrdr.persistence.tables import checkpoints
 from ktrdr.persistence.unit_of_work import Database
-from tests.contract.support import get
+from tests.contract.support import get, setup
 
 pytestmark = pytest.mark.anyio
 
@@ -27,15 +27,7 @@ THRESHOLDS = GateThresholds(0.0, -10.0, 1.0, 0)
 
 async def claimed(database: Database) -> Operation:
     """A session that was triggered and claimed."""
-    service = AgentService(
-        database,
-        instance="me",
-        max_active=1,
-        thresholds=THRESHOLDS,
-        catalog=Catalog(None),
-        wake=lambda: None,
-    )
-    session = await service.trigger(Trigger(TriggerReason.MANUAL, seed=1))
+    session = await AgentService(database, setup()).trigger(Trigger(TriggerReason.MANUAL, seed=1))
     async with database.transaction() as tx:
         operation = await tx.operations.claim(session.operation_id, "me", None, None)
     assert operation is not None

@@ -110,6 +110,40 @@ def test_a_spent_day_refuses_a_trigger_with_429(sqlite_backend: BackendFactory) 
         assert backend.get("/agent/budget", session_id=session_id) == set_.json()["data"]
 
 
+def test_a_session_is_started_with_its_own_budget(sqlite_backend: BackendFactory) -> None:
+    """Nothing is asked of the model within a budget of nothing; no start where it is no amount, no resume
+    until it is raised."""
+    with FakeProvider(echo) as provider:
+        backend = sqlite_backend(**told(provider))
+        backend.start()
+        for wrong in ("-0.01", "Infinity", "NaN", '"much"', "1e7"):
+            text = f'{{"trigger_reason": "manual", "budget_usd": {wrong}}}'
+            refused = backend.client.post(
+                "/agent/trigger", content=text, headers={"content-type": "application/json"}
+            )
+            assert refused.status_code == 422, wrong
+            assert "budget_usd" in refused.text
+        assert backend.get("/agent/status")["session_id"] is None
+        operation_id, session_id = backend.trigger(budget_usd=0)
+        failed = backend.await_status(operation_id, "FAILED")
+        assert failed["error_code"] == "BUDGET_EXHAUSTED"
+        assert f"The budget of session {session_id} of $0.00" in failed["error_message"]
+        assert backend.get("/agent/budget", session_id=session_id)["session"]["limit_usd"] == 0.0
+        assert provider.arrived == 0
+
+        refused = backend.resume(operation_id)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "BUDGET_EXHAUSTED")
+        assert f"ktrdr research budget --session {session_id} --set USD" in refused.json()["error"]["message"]
+        look = backend.client.post(f"/operations/{operation_id}/resume?dry_run=true").json()["data"]
+        assert (look["can_resume"], look["obstacle"]) == (False, refused.json()["error"])
+        assert backend.operation(operation_id) == failed
+        raised = {"limit_usd": 5, "session_id": session_id}
+        assert backend.client.put("/agent/budget", json=raised).status_code == 200
+        assert backend.resume(operation_id).status_code == 200
+        backend.await_status(operation_id, "FAILED")  # of what the provider says
+        assert provider.arrived == 1
+
+
 def test_a_budget_that_is_none_is_refused(sqlite_backend: BackendFactory) -> None:
     backend = sqlite_backend()
     backend.start()

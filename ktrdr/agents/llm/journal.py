@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ktrdr.agents.workbench import Interrupted, Interruption
-from ktrdr.domain.calls import DAY, Answer, Budget, Limits, NewCall
+from ktrdr.domain.calls import Answer, Budget, Limits, NewCall
 from ktrdr.domain.errors import DatabaseUnavailable, StepFailed
 from ktrdr.domain.operations import Operation, Status
 from ktrdr.persistence.calls import Known
@@ -154,23 +154,17 @@ class Journal:
         operation_id = self._operation.operation_id
         async with self._database.read() as tx:
             session = await tx.sessions.by_operation(operation_id)
+            campaign_id = await tx.campaigns.of(operation_id)
         session_id = operation_id if session is None else str(session.session_id)
-        return StepFailed(EXHAUSTED, exhausted_message(budget, needed, session_id))
+        return StepFailed(EXHAUSTED, exhausted_message(budget, needed, session_id, campaign_id))
 
 
-def exhausted_message(budget: Budget, needed: float, session_id: str) -> str:
-    """Which budget, how much, and the two commands that go on."""
+def exhausted_message(budget: Budget, needed: float, session_id: str, campaign_id: str | None) -> str:
+    """Which budget, how much, and the two commands that go on: a campaign takes up its session itself."""
     whole = max(budget.limit_usd * 2, budget.spent_usd + needed * 2)
-    scope, _, _ = budget.scope.partition(":")
-    if scope == DAY:
-        named, command = "The day's budget", f"ktrdr research budget --day {whole:.2f}"
-    elif scope == "session":
-        named = f"The budget of session {session_id}"
-        command = f"ktrdr research budget --session {session_id} --set {whole:.2f}"
-    else:
-        named = "The campaign's budget"
-        command = f"ktrdr research budget --campaign {budget.scope.partition(':')[2]} --set {whole:.2f}"
+    name, command = budget.named(session_id)
+    going_on = f"research resume {session_id}" if campaign_id is None else f"operations resume {campaign_id}"
     return (
-        f"{named} of ${budget.limit_usd:.2f} does not take the next request: ${budget.spent_usd:.4f} are "
-        f"spent and it may cost ${needed:.4f}. Raise it ({command}), then: ktrdr research resume {session_id}"
+        f"{name} of ${budget.limit_usd:.2f} does not take the next request: ${budget.spent_usd:.4f} are "
+        f"spent and it may cost ${needed:.4f}. Raise it ({command} {whole:.2f}), then: ktrdr {going_on}"
     )

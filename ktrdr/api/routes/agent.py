@@ -23,7 +23,9 @@ def router(service: AgentService) -> APIRouter:
             read = await asyncio.to_thread(strategy_of, None, body.strategy_text)
             strategy = read.to_config()
         session = await service.trigger(
-            Trigger(body.trigger_reason, body.seed, body.dataset, strategy, body.brief)
+            Trigger(
+                body.trigger_reason, body.seed, body.dataset, strategy, body.brief, budget_usd=body.budget_usd
+            )
         )
         return Envelope(data=Triggered(operation_id=session.operation_id, session_id=session.session_id))
 

@@ -9,23 +9,23 @@ import asyncio
 import builtins
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ktrdr.agents.beginnings import KNOWN_TRIALS
 from ktrdr.agents.campaigns import inputs_of
-from ktrdr.agents.language_models import session_settings
 from ktrdr.agents.leaderboard import Standing, ranked
+from ktrdr.agents.session_setup import SessionSetup
+from ktrdr.agents.spending import require_budget
 from ktrdr.checkpointing.schemas import CampaignCheckpointState, CheckpointType
-from ktrdr.data.catalog import Catalog
+from ktrdr.domain.calls import campaign_scope
 from ktrdr.domain.campaigns import Campaign
 from ktrdr.domain.errors import InvalidInput, KtrdrError
 from ktrdr.domain.market import MAX_OPENINGS
 from ktrdr.domain.operations import NewOperation, Operation, OperationType, Status
-from ktrdr.domain.sessions import GateThresholds
 from ktrdr.domain.strategies import parse_strategy
-from ktrdr.persistence.campaigns import Spending
+from ktrdr.persistence.budgets import Spending
 from ktrdr.persistence.unit_of_work import Database
 
 
@@ -68,42 +68,29 @@ class CampaignView:
 class CampaignsService:
     """Use cases of campaigns."""
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        instance: str,
-        max_active: int,
-        thresholds: GateThresholds,
-        catalog: Catalog,
-        wake: Callable[[], None],
-        model: str | None = None,
-    ) -> None:
+    def __init__(self, database: Database, setup: SessionSetup) -> None:
         self._database = database
-        self._instance = instance
-        self._max_active = max_active
-        self._settings = session_settings(thresholds, model)
-        self._catalog = catalog
-        self._wake = wake
+        self._setup = setup
 
     async def start(self, wanted: Wanted) -> Campaign:
         """Operation, campaign, budget and first checkpoint in one transaction; its sessions follow.
 
         What the first designers may look at is fixed here. A campaign holds no capacity, its sessions do.
-        Raises InvalidInput for what can't be run.
+        Raises InvalidInput for what can't be run, BudgetExhausted as a trigger does.
         """
-        if wanted.parallel > self._max_active:
+        if wanted.parallel > self._setup.max_active:
             raise InvalidInput(
                 f"parallel: {wanted.parallel} sessions at once are more than this backend runs "
-                f"({self._max_active}). Ask for fewer, or start it with "
+                f"({self._setup.max_active}). Ask for fewer, or start it with "
                 f"KTRDR_MAX_ACTIVE_SESSIONS={wanted.parallel}.",
-                {"max_active_sessions": self._max_active},
+                {"max_active_sessions": self._setup.max_active},
             )
         given = None if wanted.strategy is None else parse_strategy(wanted.strategy)
-        spec = await asyncio.to_thread(self._catalog.dataset_for, given, wanted.dataset)
+        spec = await asyncio.to_thread(self._setup.catalog.dataset_for, given, wanted.dataset)
         campaign_id = f"campaign_{uuid.uuid4().hex[:12]}"
         state = CampaignCheckpointState(campaign_id, wanted.sessions, wanted.parallel, 0, ())
         async with self._database.transaction() as tx:
+            await require_budget(tx, self._setup.limits)
             request = {
                 "sessions": wanted.sessions,
                 "parallel": wanted.parallel,
@@ -116,25 +103,26 @@ class CampaignsService:
             }
             await tx.operations.insert_if_absent(
                 NewOperation(
-                    campaign_id, OperationType.CAMPAIGN, request, is_backend_local=True, owner=self._instance
+                    campaign_id,
+                    OperationType.CAMPAIGN,
+                    request,
+                    is_backend_local=True,
+                    owner=self._setup.instance,
                 )
             )
-            await tx.campaigns.create(
-                campaign_id,
-                sessions=wanted.sessions,
-                parallel=wanted.parallel,
-                budget_usd=wanted.budget_usd,
-            )
+            await tx.campaigns.create(campaign_id, sessions=wanted.sessions, parallel=wanted.parallel)
+            if wanted.budget_usd is not None:
+                await tx.budgets.set(campaign_scope(campaign_id), wanted.budget_usd)
             await tx.checkpoints.save(
                 campaign_id,
                 0,
                 CheckpointType.PHASE_TRANSITION,
                 state.to_json(),
                 None,
-                inputs_of(request, self._catalog, self._settings),
+                inputs_of(request, self._setup.catalog, self._setup.settings),
             )
             campaign = await tx.campaigns.get(campaign_id)
-        self._wake()
+        self._setup.wake()
         return campaign
 
     async def view(self, campaign_id: str) -> CampaignView:
@@ -153,7 +141,7 @@ class CampaignsService:
                 ),
                 trials=await tx.ledger.count(dataset),
                 openings=None if key is None else Openings(await tx.ledger.opened(key)),
-                spending=await tx.campaigns.spending(campaign_id),
+                spending=await tx.budgets.spending(campaign_id),
             )
 
     async def list(self, limit: int) -> builtins.list[CampaignView]:
@@ -164,7 +152,7 @@ class CampaignsService:
 
     def _holdout_key(self, dataset: str) -> str | None:
         try:
-            spec = self._catalog.get(dataset)
-            return spec.holdout_key(self._catalog.sha256(spec.key))
+            spec = self._setup.catalog.get(dataset)
+            return spec.holdout_key(self._setup.catalog.sha256(spec.key))
         except KtrdrError:  # a leaderboard is shown although its data are gone
             return None

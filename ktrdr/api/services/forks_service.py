@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from typing import Any
 from ktrdr.agents.capacity import require_capacity
 from ktrdr.agents.checkpoint_builder import build
 from ktrdr.agents.forking import ForkPlan, Origin, plan_fork
-from ktrdr.agents.language_models import session_settings
+from ktrdr.agents.session_setup import SessionSetup
+from ktrdr.agents.spending import require_budget
 from ktrdr.checkpointing.artifacts import verify_artifacts
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest
-from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of
 from ktrdr.domain.errors import InvalidInput
 from ktrdr.domain.operations import NewOperation, OperationType
-from ktrdr.domain.sessions import AgentSession, GateThresholds, Phase
+from ktrdr.domain.sessions import AgentSession, Phase
 from ktrdr.domain.strategies import parse_strategy
 from ktrdr.persistence.forks import RecordedFork
 from ktrdr.persistence.unit_of_work import Database
@@ -37,42 +37,26 @@ class Wanted:
 class ForksService:
     """The use case of forks."""
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        instance: str,
-        max_active: int,
-        thresholds: GateThresholds,
-        artifacts: Path,
-        catalog: Catalog,
-        wake: Callable[[], None],
-        model: str | None = None,
-    ) -> None:
+    def __init__(self, database: Database, setup: SessionSetup, artifacts: Path) -> None:
         self._database = database
-        self._instance = instance
-        self._max_active = max_active
-        self._thresholds = thresholds
+        self._setup = setup
         self._artifacts = artifacts
-        self._catalog = catalog
-        self._wake = wake
-        self._model = model
 
     async def fork(self, wanted: Wanted) -> tuple[AgentSession, RecordedFork]:
         """The new session and where it comes from. A refusal changes nothing.
 
-        Raises SessionNotFound, PhaseNotFinished, GateNotPassed, SessionActive, CheckpointCorrupted for a
-        model that is not what was trained, and InvalidInput. What a phase has found never changes once it
-        is written, so that it can be read and verified before the transaction.
+        Raises SessionNotFound, PhaseNotFinished, GateNotPassed, SessionActive, BudgetExhausted as a trigger
+        does, CheckpointCorrupted for a model that is not what was trained, and InvalidInput. What a phase has
+        found never changes once it is written, so that it can be read and verified before the transaction.
         """
         async with self._database.read() as tx:
             session = await tx.sessions.get(wanted.session_id)
             origin = Origin(session, await tx.operations.get(session.operation_id))
         new = f"research_{uuid.uuid4().hex[:12]}"
-        plan = plan_fork(origin, wanted.phase, wanted.settings, self._thresholds, new)
+        plan = plan_fork(origin, wanted.phase, wanted.settings, self._setup.thresholds, new)
         await asyncio.to_thread(self._check, plan)
         made = await self._make(plan, wanted.session_id)
-        self._wake()
+        self._setup.wake()
         return made
 
     async def _make(self, plan: ForkPlan, origin: int) -> tuple[AgentSession, RecordedFork]:
@@ -83,11 +67,11 @@ class ForksService:
             OperationType.AGENT_RESEARCH,
             plan.request,
             is_backend_local=True,
-            owner=self._instance,
+            owner=self._setup.instance,
         )
-        settings = session_settings(self._thresholds, self._model)
         async with self._database.transaction() as tx:
-            await require_capacity(tx, self._max_active)
+            await require_capacity(tx, self._setup.max_active)
+            await require_budget(tx, self._setup.limits)
             await tx.operations.insert_if_absent(operation)
             created = await tx.sessions.create(
                 operation_id=draft.operation_id,
@@ -109,10 +93,10 @@ class ForksService:
                 build(session).to_json(),
                 None,
                 fingerprint_of(
-                    self._catalog,
+                    self._setup.catalog,
                     session.dataset,
                     session.strategy_config,
-                    settings,
+                    self._setup.settings,
                 ),
             )
         return session, fork
@@ -124,7 +108,7 @@ class ForksService:
         trained = session.training_result
         if trained is None:
             return
-        now = fingerprint_of(self._catalog, session.dataset, session.strategy_config, {}).data
+        now = fingerprint_of(self._setup.catalog, session.dataset, session.strategy_config, {}).data
         if trained.get("data_sha256") not in (None, now):
             raise InvalidInput(
                 f"The data of '{session.training_operation_id}' is not what it was trained on: it was "
@@ -135,9 +119,9 @@ class ForksService:
 
     def _check_dataset(self, session: AgentSession) -> None:
         if session.strategy_config is None:
-            self._catalog.get(session.dataset)
+            self._setup.catalog.get(session.dataset)
             return
-        own = self._catalog.dataset_of(parse_strategy(session.strategy_config)).key
+        own = self._setup.catalog.dataset_of(parse_strategy(session.strategy_config)).key
         if own != session.dataset:
             raise InvalidInput(
                 f"strategy.training_data: the strategy would be judged on '{own}'; a fork stays on its "

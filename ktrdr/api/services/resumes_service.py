@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ktrdr.agents.campaign_plan import plan_of_campaign
 from ktrdr.agents.capacity import require_capacity
-from ktrdr.agents.language_models import session_settings
 from ktrdr.agents.positions import awaited_child, position_of, stuck_of
 from ktrdr.agents.resume_plan import Plan, Worker, plan_of, position
+from ktrdr.agents.session_setup import SessionSetup
+from ktrdr.agents.spending import require_budget
 from ktrdr.checkpointing.schemas import (
     AgentCheckpointState,
     BacktestCheckpointState,
@@ -23,7 +24,6 @@ from ktrdr.checkpointing.schemas import (
     TrainingCheckpointState,
 )
 from ktrdr.checkpointing.verification import verified
-from ktrdr.data.catalog import Catalog
 from ktrdr.data.provenance import fingerprint_of, settings_of
 from ktrdr.domain.errors import (
     CheckpointCorrupted,
@@ -38,7 +38,6 @@ from ktrdr.domain.errors import (
 from ktrdr.domain.fingerprints import Fingerprint, described
 from ktrdr.domain.operations import RESUMABLE, Operation, OperationType, Status
 from ktrdr.domain.resumes import Ending, Position, Resume, Stuck
-from ktrdr.domain.sessions import GateThresholds
 from ktrdr.persistence.unit_of_work import Database, Transaction
 
 log = logging.getLogger(__name__)
@@ -52,6 +51,7 @@ _STATES: Mapping[OperationType, Any] = {
     OperationType.BACKTESTING: BacktestCheckpointState,
     OperationType.CAMPAIGN: CampaignCheckpointState,
 }
+_THINKING = (OperationType.AGENT_RESEARCH, OperationType.CAMPAIGN)  # they are made under gates and a model
 
 
 @dataclass(frozen=True)
@@ -92,26 +92,10 @@ class _Ready:
 class ResumesService:
     """Use cases of a resume; every answer is read from the database."""
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        instance: str,
-        max_active: int,
-        thresholds: GateThresholds,
-        artifacts: Path,
-        catalog: Catalog,
-        wake: Callable[[], None],
-        model: str | None = None,
-    ) -> None:
+    def __init__(self, database: Database, setup: SessionSetup, artifacts: Path) -> None:
         self._database = database
-        self._instance = instance
-        self._max_active = max_active
-        self._thresholds = thresholds
+        self._setup = setup
         self._artifacts = artifacts
-        self._catalog = catalog
-        self._wake = wake
-        self._model = model
 
     async def preview(self, operation_id: str, *, force: bool) -> Preview:
         """What a resume would do, without doing it."""
@@ -164,7 +148,7 @@ class ResumesService:
                     difference=ready.difference,
                 )
             )
-        self._wake()
+        self._setup.wake()
         return Resumed(operation, ready.checkpoint, ready.difference, ready.stuck)
 
     async def resume_interrupted(self) -> builtins.list[str]:
@@ -173,7 +157,7 @@ class ResumesService:
         What needs a person is left alone, and the log says why: stuck, damaged, or made from other inputs.
         """
         async with self._database.read() as tx:
-            waiting = await tx.orphans.restarted(self._instance, RECENT_SECONDS)
+            waiting = await tx.orphans.restarted(self._setup.instance, RECENT_SECONDS)
         resumed: builtins.list[str] = []
         for number, operation_id in enumerate(waiting):
             try:
@@ -199,7 +183,7 @@ class ResumesService:
             return (await tx.resumes.of([operation_id])).get(operation_id, [])
 
     def _owner(self, operation: Operation) -> str | None:
-        return self._instance if operation.is_backend_local else None
+        return self._setup.instance if operation.is_backend_local else None
 
     async def _ready(
         self, tx: Transaction, operation: Operation, *, force: bool, seen: _Ready | None = None
@@ -234,7 +218,7 @@ class ResumesService:
         return _Ready(found, stored, child, at, difference or None, await stuck_of(tx, operation, at))
 
     async def _admit(self, tx: Transaction, operation: Operation, ready: _Ready, *, force: bool) -> None:
-        """Raises what stands in the way of a checkpoint that is whole: other inputs, or no room."""
+        """Raises what stands in the way of a checkpoint that is whole: other inputs, no room, no money."""
         if ready.difference and not force:
             raise CheckpointIncompatible(
                 f"The checkpoint of '{operation.operation_id}' was made from other inputs:\n  "
@@ -243,7 +227,10 @@ class ResumesService:
                 {"difference": dict(ready.difference)},
             )
         if operation.operation_type is OperationType.AGENT_RESEARCH:
-            await require_capacity(tx, self._max_active, resuming=operation.operation_id)
+            await require_capacity(tx, self._setup.max_active, resuming=operation.operation_id)
+        if operation.operation_type in _THINKING:
+            state = _STATES[operation.operation_type].from_json(ready.checkpoint.state)
+            await require_budget(tx, self._setup.limits, resuming=state)
 
     def _verified(self, operation: Operation, stored: StoredCheckpoint) -> StoredCheckpoint:
         found = verified(stored, self._artifacts)
@@ -271,11 +258,10 @@ class ResumesService:
             strategy = stored.state.get("strategy_config")
         else:
             strategy = request["strategy" if kind is OperationType.CAMPAIGN else "strategy_config"]
-        gated = kind in (OperationType.AGENT_RESEARCH, OperationType.CAMPAIGN)
-        settings = session_settings(self._thresholds, self._model) if gated else settings_of(request)
+        settings = self._setup.settings if kind in _THINKING else settings_of(request)
         then = Fingerprint.from_json(stored.fingerprint)
         try:
-            now = fingerprint_of(self._catalog, str(request["dataset"]), strategy, settings)
+            now = fingerprint_of(self._setup.catalog, str(request["dataset"]), strategy, settings)
         except KtrdrError as unknown:  # its data are gone or damaged
             if not force:
                 raise

@@ -11,13 +11,13 @@ from sqlalchemy import select
 
 from ktrdr.agents.agent_service import Trigger
 from ktrdr.api.services.resumes_service import ResumesService
-from ktrdr.data.catalog import Catalog
 from ktrdr.domain.errors import CheckpointIncompatible
 from ktrdr.domain.operations import Status
 from ktrdr.domain.resumes import Ending, Position, Resume
 from ktrdr.domain.sessions import Phase, TriggerReason
 from ktrdr.persistence.tables import holdout_openings
 from ktrdr.persistence.unit_of_work import Database
+from tests.contract.support import setup
 from tests.integration.strategies import SMALL
 from tests.thinking import (
     ASKED,
@@ -153,16 +153,7 @@ async def test_a_resume_under_another_model_is_refused(database: Database, tmp_p
         await tx.orphans.fail_backend_local("me")
 
     def service(model: str | None) -> ResumesService:
-        return ResumesService(
-            database,
-            instance="me",
-            max_active=1,
-            thresholds=THRESHOLDS,
-            artifacts=tmp_path,
-            catalog=Catalog(None),
-            wake=lambda: None,
-            model=model,
-        )
+        return ResumesService(database, setup(thresholds=THRESHOLDS, model=model), tmp_path)
 
     for model in ("a:c", None):
         with pytest.raises(CheckpointIncompatible, match=r"settings\.language_model"):

@@ -213,11 +213,18 @@ def test_a_failed_session_says_why_and_how_to_go_on(whole: Answers, ktrdr: Ktrdr
     assert "Go on: ktrdr research resume 1" in out
 
 
-def test_start_sends_seed_brief_and_strategy(whole: Answers, ktrdr: Ktrdr, tmp_path: Path) -> None:
+def test_start_sends_seed_brief_budget_and_strategy(whole: Answers, ktrdr: Ktrdr, tmp_path: Path) -> None:
     path = tmp_path / "strategy.json"
     path.write_text('{"name": "mine"}')
-    status, _, _ = ktrdr("research", "start", "a brief", "--seed", "7", "--strategy", str(path))
-    sent = {"trigger_reason": "start_new_cycle", "dataset": None, "brief": "a brief", "seed": 7}
+    words = ["a brief", "--seed", "7", "--budget", "0.5", "--strategy", str(path)]
+    status, _, _ = ktrdr("research", "start", *words)
+    sent = {
+        "trigger_reason": "start_new_cycle",
+        "dataset": None,
+        "brief": "a brief",
+        "seed": 7,
+        "budget_usd": 0.5,
+    }
     assert status == 0
     assert whole.asked == [("POST /agent/trigger", sent | {"strategy": {"name": "mine"}})]
 
