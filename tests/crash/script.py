@@ -28,9 +28,12 @@ class Scene:
     plan: Plan | None = None
     blows: tuple[Blow, ...] = ()
     hash_seed: int = 0
+    thinker: str = "offline"  # or model
 
 
-def boundary_scenes(crossed: Mapping[str, Sequence[str]], chosen: random.Random) -> Iterator[Scene]:
+def boundary_scenes(
+    crossed: Mapping[str, Sequence[str]], chosen: random.Random, thinker: str
+) -> Iterator[Scene]:
     """Scenes in which the first life of each role ends at every boundary, before it and after it, once.
 
     The lives after it, which have resumed, end at boundaries that are drawn.
@@ -42,14 +45,14 @@ def boundary_scenes(crossed: Mapping[str, Sequence[str]], chosen: random.Random)
         for role in ROLES:
             begins = first[role][number] if number < len(first[role]) else chosen.choice(points[role])
             plan[role] = [begins, *chosen.choices(points[role], k=LIVES[role] - 1)]
-        yield Scene("boundaries", plan=plan, hash_seed=1 + number % 2)
+        yield Scene("boundaries", plan=plan, hash_seed=1 + number % 2, thinker=thinker)
 
 
-def instant_scenes(database: str, chosen: random.Random) -> Iterator[Scene]:
+def instant_scenes(database: str, chosen: random.Random, thinker: str) -> Iterator[Scene]:
     """Scenes with kills at any instant; PostgreSQL itself is among the victims."""
     victims = (*VICTIMS, "database") if database == "postgresql" else VICTIMS
     number = 0
     while True:
         number += 1
         blows = [Blow(chosen.choice(victims), chosen.uniform(0.05, LATEST_SECONDS)) for _ in range(BLOWS)]
-        yield Scene("instants", blows=tuple(blows), hash_seed=1 + number % 2)
+        yield Scene("instants", blows=tuple(blows), hash_seed=1 + number % 2, thinker=thinker)
