@@ -54,7 +54,12 @@ class Outcome:
     resumes: int = 0
     seconds: float = 0.0
     shown_usd: Sequence[float] = ()  # its spend, wherever the API gives it
-    paid: Paid = Paid()
+    paid: Paid = field(default_factory=Paid)
+
+    def equals(self, other: Outcome) -> bool:
+        """The same was found, and a model was asked the same."""
+        mine = (self.fingerprint, self.computed, self.paid.asked)
+        return mine == (other.fingerprint, other.computed, other.paid.asked)
 
 
 class Research:

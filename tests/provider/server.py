@@ -121,7 +121,9 @@ class FakeProvider:
             handler.close_connection = True
             return
         usage = (tokens, reply.output_tokens or _output_tokens(reply))
-        self._count(handler, asked, 200, usage, arrived_at)  # what is begun is billed, whoever hears the answer
+        self._count(
+            handler, asked, 200, usage, arrived_at
+        )  # what is begun is billed, whoever hears the answer
         time.sleep(reply.delay)
         _send(handler, 200, REPLIES[asked.protocol](asked, reply, usage))
 
