@@ -189,7 +189,7 @@ class Research:
             self._know(known[0])
             return
         body = {"trigger_reason": "start_new_cycle", "seed": SEED, "dataset": "nasdaq"}
-        answer = self.backend.client.post("/agent/trigger", json=body | self._thinker.asked)
+        answer = self.backend.client.post("/agent/trigger", json={**body, **self._thinker.asked})
         if answer.status_code == 503:
             return
         assert answer.status_code == 202, answer.text
