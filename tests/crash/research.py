@@ -145,12 +145,15 @@ class Research:
         if not self._blows or time.monotonic() - self._set_going < self._blows[0].seconds:
             return
         blow = self._blows.pop(0)
-        self._struck.append(f"{blow.victim} after {blow.seconds:.2f} s")
+        workers = workers_of(self.backend.home) if blow.victim in ("worker", "both") else []
+        if blow.victim == "worker" and not workers:
+            return  # there is none at this instant: nothing was killed
+        victim = "backend" if blow.victim == "both" and not workers else blow.victim
+        self._struck.append(f"{victim} after {blow.seconds:.2f} s")
         self._set_going = time.monotonic()
-        if blow.victim in ("worker", "both"):
-            for worker in workers_of(self.backend.home):
-                worker.kill()
-        if blow.victim in ("backend", "both"):
+        for worker in workers:
+            worker.kill()
+        if victim in ("backend", "both"):
             self.backend.kill()
         if blow.victim == "database":
             assert self._crash_database is not None

@@ -18,6 +18,8 @@ LIVES = {
 VICTIMS = ("backend", "worker", "both")
 BLOWS = 6  # a session
 LATEST_SECONDS = 4.0  # after the session was last set going
+# A model thinks at the beginning: the first half of the blows falls on that.
+LATEST_THOUGHT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,5 +56,8 @@ def instant_scenes(database: str, chosen: random.Random, thinker: str) -> Iterat
     number = 0
     while True:
         number += 1
-        blows = [Blow(chosen.choice(victims), chosen.uniform(0.05, LATEST_SECONDS)) for _ in range(BLOWS)]
+        latest = [LATEST_SECONDS] * BLOWS
+        if thinker == "model":
+            latest[: BLOWS // 2] = [LATEST_THOUGHT_SECONDS] * (BLOWS // 2)
+        blows = [Blow(chosen.choice(victims), chosen.uniform(0.05, seconds)) for seconds in latest]
         yield Scene("instants", blows=tuple(blows), hash_seed=1 + number % 2, thinker=thinker)
