@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,10 +38,17 @@ Plan = Mapping[str, Sequence[Point]]
 
 @dataclass(frozen=True)
 class Blow:
-    """A kill at an instant: so many seconds after the session was last set going."""
+    """A kill at an instant: so many seconds after the session was last set going, or as soon as so many
+    requests have come to its model, with the last of them on its way."""
 
     victim: str  # backend, worker, both, or database
-    seconds: float
+    seconds: float = 0.0
+    requests: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.victim} " + (
+            f"at request {self.requests}" if self.requests else f"after {self.seconds:.2f} s"
+        )
 
 
 @dataclass
@@ -142,18 +149,22 @@ class Research:
                 time.sleep(0.02)
 
     def _strike_if_due(self) -> None:
-        if not self._blows or time.monotonic() - self._set_going < self._blows[0].seconds:
+        if not self._blows:
             return
-        blow = self._blows.pop(0)
+        blow = self._blows[0]
+        if time.monotonic() - self._set_going < blow.seconds or self._thinker.arrived < blow.requests:
+            return
+        self._blows.pop(0)
         workers = workers_of(self.backend.home) if blow.victim in ("worker", "both") else []
         if blow.victim == "worker" and not workers:
             return  # there is none at this instant: nothing was killed
-        victim = "backend" if blow.victim == "both" and not workers else blow.victim
-        self._struck.append(f"{victim} after {blow.seconds:.2f} s")
+        if blow.victim == "both" and not workers:
+            blow = replace(blow, victim="backend")
+        self._struck.append(str(blow))
         self._set_going = time.monotonic()
         for worker in workers:
             worker.kill()
-        if victim in ("backend", "both"):
+        if blow.victim in ("backend", "both"):
             self.backend.kill()
         if blow.victim == "database":
             assert self._crash_database is not None

@@ -18,8 +18,8 @@ LIVES = {
 VICTIMS = ("backend", "worker", "both")
 BLOWS = 6  # a session
 LATEST_SECONDS = 4.0  # after the session was last set going
-# A model thinks at the beginning: the first half of the blows falls on that.
-LATEST_THOUGHT_SECONDS = 2.0
+IN_FLIGHT = 3  # of the blows at a session that a model thinks for: as soon as a request has come
+MOST_REQUESTS = 3  # between two of these
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,15 @@ def instant_scenes(database: str, chosen: random.Random, thinker: str) -> Iterat
     number = 0
     while True:
         number += 1
-        latest = [LATEST_SECONDS] * BLOWS
+        blows = [Blow(chosen.choice(victims), chosen.uniform(0.05, LATEST_SECONDS)) for _ in range(BLOWS)]
         if thinker == "model":
-            latest[: BLOWS // 2] = [LATEST_THOUGHT_SECONDS] * (BLOWS // 2)
-        blows = [Blow(chosen.choice(victims), chosen.uniform(0.05, seconds)) for seconds in latest]
+            blows[:IN_FLIGHT] = _in_flight(database, chosen)
         yield Scene("instants", blows=tuple(blows), hash_seed=1 + number % 2, thinker=thinker)
+
+
+def _in_flight(database: str, chosen: random.Random) -> Iterator[Blow]:
+    victims = ("backend", "database") if database == "postgresql" else ("backend",)
+    requests = 0
+    for _ in range(IN_FLIGHT):
+        requests += chosen.randint(1, MOST_REQUESTS)
+        yield Blow(chosen.choice(victims), requests=requests)

@@ -44,13 +44,13 @@ def test_what_a_model_thought_is_paid_once(rehearsal: Rehearsal) -> None:
     whole, _ = rehearsal
     chosen = random.Random(1)
     theatre = Theatre(chosen.choice(DATABASES))
-    blows = [Blow("backend", chosen.uniform(0.6, 1.6))]
+    blows = [Blow("backend", requests=chosen.randint(1, DESIGN_REQUESTS))]
     try:
         outcome = theatre.play(blows=blows, hash_seed=1, thinker="model")
     finally:
         theatre.close()
     assert len(outcome.kills) == len(blows)
-    assert outcome.paid.requests == DESIGN_REQUESTS + 1 + outcome.paid.again
+    assert (outcome.paid.requests, outcome.paid.again, outcome.paid.lost) == (DESIGN_REQUESTS + 2, 1, 1)
     thought = ("assessment", "research_notes", "result_fingerprint")
     for name in whole.computed.keys() - {*thought}:
         assert outcome.computed[name] == whole.computed[name], name

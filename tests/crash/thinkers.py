@@ -22,7 +22,7 @@ STRATEGY = {
     "training": {**SMALL["training"], "epochs": 150},
 }  # some three seconds: periodic checkpoints
 # Each answer takes a while, so that some are on their way at any instant.
-SLOW = dict.fromkeys(range(DESIGN_REQUESTS), 0.3)
+SLOW = dict.fromkeys(range(DESIGN_REQUESTS), 0.4)
 # Two calls that are lost at their worst are more than it: it runs out, is raised, and the session goes on.
 SESSION_USD = 1.0
 RAISE = re.compile(r"may cost \$([\d.]+)\. Raise it \(ktrdr research budget --session (\d+) --set ([\d.]+)\)")
@@ -37,6 +37,11 @@ class Thinker:
 
     def environment(self, home: Path) -> dict[str, str]:
         return {}
+
+    @property
+    def arrived(self) -> int:
+        """How many requests have come to it."""
+        return 0
 
     def look(self, backend: Backend, session_id: int) -> None:
         """What must hold at any moment."""
@@ -74,6 +79,10 @@ class Model(Thinker):
         prices.write_text(json.dumps({"claude-opus-5": RATE}))
         budget = {"KTRDR_BUDGET_SESSION_USD": str(SESSION_USD), "KTRDR_LLM_PRICES": str(prices)}
         return told(self._provider) | budget
+
+    @property
+    def arrived(self) -> int:
+        return self._provider.arrived
 
     def look(self, backend: Backend, session_id: int) -> None:
         answer = backend.client.get("/agent/budget", params={"session_id": session_id})
