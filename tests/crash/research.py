@@ -28,7 +28,7 @@ LOST = (
     "Worker became unavailable - no checkpoint available",
     "The worker was killed before it began",
 )
-SESSION_SECONDS = 240.0
+SESSION_SECONDS = 360.0
 PHASES = ("DESIGNING", "TRAINING", "BACKTESTING", "ASSESSING", "COMPLETED")
 
 T = TypeVar("T")
