@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tests.crash.research import Blow, Plan, Point, every_point
 
@@ -38,10 +39,17 @@ def boundary_scenes(
 ) -> Iterator[Scene]:
     """Scenes in which the first life of each role ends at every boundary, before it and after it, once.
 
-    The lives after it, which have resumed, end at boundaries that are drawn.
+    The lives after it, which have resumed, end at boundaries that are drawn. What is paid for comes first, so
+    that a run which is cut short has seen it.
     """
+
+    def unpaid(role: str, point: Point) -> bool:
+        return "llm_calls" not in crossed[role][point[0] - 1]
+
     points = {role: every_point(crossed[role]) for role in ROLES}
     first = {role: chosen.sample(points[role], len(points[role])) for role in ROLES}
+    for role, order in first.items():
+        order.sort(key=partial(unpaid, role))
     for number in range(max(len(one) for one in first.values())):
         plan: dict[str, list[Point]] = {}
         for role in ROLES:
