@@ -23,7 +23,7 @@ STRATEGY = {
 }  # some three seconds: periodic checkpoints
 # Each answer takes a while, so that some are on their way at any instant.
 SLOW = dict.fromkeys(range(DESIGN_REQUESTS), 0.4)
-# Two calls that are lost at their worst are more than it: it runs out, is raised, and the session goes on.
+# Three calls that are lost, each at its worst, exhaust it: it is raised, and the session goes on.
 SESSION_USD = 1.0
 RAISE = re.compile(r"may cost \$([\d.]+)\. Raise it \(ktrdr research budget --session (\d+) --set ([\d.]+)\)")
 DEATHS = ("backend", "both", "database")  # with which a call may be lost on its way
