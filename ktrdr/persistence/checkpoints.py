@@ -15,7 +15,7 @@ from ktrdr.checkpointing.integrity import seal_of
 from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.fingerprints import Fingerprint, finite, sha256_of
 from ktrdr.domain.operations import Status
-from ktrdr.persistence.checkpoint_rows import COLUMNS, stored
+from ktrdr.persistence.checkpoint_rows import COLUMNS, IS_ASTRAY, stored
 from ktrdr.persistence.tables import checkpoints, db_now, operations
 
 _columns = checkpoints.c
@@ -102,8 +102,9 @@ class Checkpoints:
         return await self._connection.scalar(_TAKE_OUT, {"of": operation_id}) or 0
 
     async def get(self, operation_id: str) -> StoredCheckpoint | None:
-        """As stored; `integrity.verify` judges it."""
-        return (await self.of([operation_id])).get(operation_id)
+        """As stored; `integrity.verify` judges it. One whose key is damaged is not missing."""
+        found = (await self.of([operation_id])).get(operation_id)
+        return (await self._astray(operation_id))[1] if found is None else found
 
     async def of(self, operation_ids: Sequence[str]) -> dict[str, StoredCheckpoint]:
         """The checkpoints of several operations, by id."""
@@ -118,12 +119,26 @@ class Checkpoints:
         return epoch if isinstance(epoch, int) else None
 
     async def delete(self, operation_id: str) -> bool:
-        result = await self._connection.execute(
-            delete(checkpoints).where(_columns.operation_id == operation_id)
-        )
-        return result.rowcount == 1
+        if await self._removed(operation_id):
+            return True
+        key, _ = await self._astray(operation_id)
+        return key is not None and await self._removed(key)
 
     async def list(self) -> builtins.list[StoredCheckpoint]:
         """Newest first."""
         query = select(*COLUMNS).order_by(_columns.created_at.desc())
-        return [stored(row) for row in (await self._connection.execute(query)).mappings()]
+        rows = [*(await self._connection.execute(query)).mappings()]
+        whole = {row["operation_id"] for row in rows if not row["is_astray"]}
+        found = [(row, stored(row)) for row in rows]
+        # A runner that found no row under its key has begun another: that one counts.
+        return [one for row, one in found if not row["is_astray"] or one.operation_id not in whole]
+
+    async def _removed(self, key: str) -> bool:
+        result = await self._connection.execute(delete(checkpoints).where(_columns.operation_id == key))
+        return result.rowcount == 1
+
+    async def _astray(self, operation_id: str) -> tuple[str | None, StoredCheckpoint | None]:
+        """The row that was sealed for an operation and whose key is of none, and that key."""
+        rows = (await self._connection.execute(select(*COLUMNS).where(IS_ASTRAY))).mappings()
+        found = ((row["operation_id"], stored(row)) for row in rows)
+        return next(((key, one) for key, one in found if one.operation_id == operation_id), (None, None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ktrdr.domain.operations import RESUMABLE, Status
@@ -13,6 +13,7 @@ from ktrdr.persistence.orphans import Orphaned
 from ktrdr.persistence.tables import checkpoints, db_now, operations, starts
 
 _columns = operations.c
+KEPT = 1_000  # a service manager that restarts a backend every few seconds leaves no more than these
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Starts:
             created_at=db_now(),
         )
         row = (await self._connection.execute(statement.returning(starts))).mappings().one()
+        await self._connection.execute(delete(starts).where(starts.c.start_id <= row["start_id"] - KEPT))
         return Start(**row)
 
     async def list(self, limit: int) -> builtins.list[Start]:

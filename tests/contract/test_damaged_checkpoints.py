@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from ktrdr.api.schemas import CheckpointData, OperationData
@@ -18,6 +21,7 @@ from ktrdr.checkpointing.schemas import SCHEMA_VERSION, CheckpointType
 from ktrdr.checkpointing.verification import verified
 from ktrdr.domain.errors import CheckpointCorrupted, CheckpointIncompatible
 from ktrdr.domain.fingerprints import Fingerprint
+from ktrdr.domain.operations import Event
 from ktrdr.persistence.tables import checkpoints
 from ktrdr.persistence.unit_of_work import Database, Transaction
 from tests.contract.support import running
@@ -137,6 +141,64 @@ async def test_every_flipped_bit_of_a_number_is_corruption(database: Database, r
                 await put(tx, **{part: row[part] ^ 1 << bit})
                 assert (await is_refused(tx, root)).details["parts"] == [part]
             await put(tx, **{part: row[part]})
+
+
+async def put_key(database: Database, url: str, before: str, after: str) -> None:
+    """Change a row's key as a disk would, which no foreign key keeps from it."""
+    change = text("UPDATE operation_checkpoints SET operation_id = :after WHERE operation_id = :before")
+    async with database.transaction() as tx:
+        if tx.connection.dialect.name == "postgresql":
+            await tx.connection.execute(text("ALTER TABLE operation_checkpoints DISABLE TRIGGER ALL"))
+            await tx.connection.execute(change, {"before": before, "after": after})
+            await tx.connection.execute(text("ALTER TABLE operation_checkpoints ENABLE TRIGGER ALL"))
+            return
+    with closing(sqlite3.connect(str(make_url(url).database))) as connection, connection:
+        connection.execute(str(change), {"before": before, "after": after})
+
+
+async def test_every_flipped_bit_of_a_key_is_corruption(
+    database: Database, database_url: str, root: Path
+) -> None:
+    """The row is of no operation then; what it was sealed for says whose it is."""
+    service, key = CheckpointsService(database, root), "op_1"
+    for bit in range(8 * len(key)):
+        changed = bytearray(b"op_1")
+        changed[bit // 8] ^= 1 << bit % 8
+        if 0 < changed[bit // 8] < 128:
+            await put_key(database, database_url, key, key := changed.decode())
+            async with database.read() as tx:
+                assert (await is_refused(tx, root)).details["parts"] == ["operation_id"]
+    with pytest.raises(CheckpointCorrupted):
+        await service.get("op_1")
+    shown = {one.checkpoint.operation_id: one.corruption is not None for one in await service.list()}
+    assert shown == {"op_1": True, "op_2": False}
+    assert [one.corruption is not None for one in await service.list("op_1")] == [True]
+    async with database.transaction() as tx:
+        assert await tx.operations.finish("op_1", 1, Event.FAIL, error_code="X", error_message="failed")
+    await service.delete("op_1")
+    assert [one.checkpoint.operation_id for one in await service.list()] == ["op_2"]
+
+
+async def test_a_row_that_says_of_no_part_whose_it_was_spoils_no_list(
+    database: Database, database_url: str, root: Path
+) -> None:
+    async with database.transaction() as tx:
+        await put(tx, seal=None)
+    await put_key(database, database_url, "op_1", "op_?")
+    service = CheckpointsService(database, root)
+    assert [one.checkpoint.operation_id for one in await service.list()] == ["op_2"]
+
+
+async def test_a_run_that_goes_on_beside_a_lost_row_has_a_new_one(
+    database: Database, database_url: str, root: Path
+) -> None:
+    await put_key(database, database_url, "op_1", "op_?")
+    async with database.transaction() as tx:
+        await tx.checkpoints.save("op_1", 1, CheckpointType.PERIODIC, {"epoch": 5}, None, FINGERPRINT)
+    found = {
+        one.checkpoint.operation_id: one.corruption for one in await CheckpointsService(database, root).list()
+    }
+    assert found == {"op_1": None, "op_2": None}
 
 
 async def test_a_changed_part_is_named(database: Database, root: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
+from sqlalchemy import insert as insert_into
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -11,6 +14,8 @@ from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import Event, OperationType, Status
 from ktrdr.persistence.orphans import Orphaned
+from ktrdr.persistence.starts import KEPT
+from ktrdr.persistence.tables import starts
 from ktrdr.persistence.unit_of_work import Database
 from tests.contract.support import FINGERPRINT, claim, get, insert, running
 
@@ -90,3 +95,16 @@ async def test_starts_are_listed_newest_first(database: Database) -> None:
     for holder in ("first", "second", "third"):
         await starting(database, holder).reconcile()
     assert [one.holder for one in await starting(database).list(2)] == ["third", "second"]
+
+
+async def test_the_oldest_starts_are_let_go_of(database: Database) -> None:
+    """Who restarts a backend every few seconds for a month fills no disk."""
+    one = await starting(database).reconcile(Orphaned(0, 0))
+    row = {name: value for name, value in asdict(one).items() if name != "start_id"}
+    async with database.transaction() as tx:
+        await tx.connection.execute(insert_into(starts), [row] * KEPT)
+    last = await starting(database).reconcile(Orphaned(0, 0))
+    async with database.read() as tx:
+        kept = await tx.starts.list(2 * KEPT)
+    assert len(kept) == KEPT
+    assert kept[0] == last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ktrdr.domain.errors import (
 )
 from ktrdr.domain.operations import RESUMABLE, Operation
 from ktrdr.persistence.unit_of_work import Database
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,14 @@ class CheckpointsService:
             if operation_id is None:
                 stored_ones = await tx.checkpoints.list()
             else:
-                stored_ones = [*(await tx.checkpoints.of([operation_id])).values()]
-            found = [(one, await tx.operations.get(one.operation_id)) for one in stored_ones]
+                only = await tx.checkpoints.get(operation_id)
+                stored_ones = [] if only is None else [only]
+            found = [(one, await tx.operations.find(one.operation_id)) for one in stored_ones]
         views: list[CheckpointView] = []
         for stored, operation in found:
+            if operation is None:
+                log.warning("a checkpoint of no operation: its key ('%s') is damaged", stored.operation_id)
+                continue
             try:
                 views.append(CheckpointView(stored, operation, await self._verify(stored)))
             except CheckpointCorrupted:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ktrdr.domain.grammar.indicators import CATALOGUE, definition_faults, kind_of, parameters_of
+from ktrdr.domain.grammar.kept import Kept
 from ktrdr.domain.grammar.shapes import membership_faults, points_of
 from ktrdr.domain.labels import DEFAULT_CLASSES
 
@@ -341,9 +342,9 @@ class Strategy(Part):
     model: Model = Model()
     decisions: Decisions = Decisions()
     training: Training = Training(walk_forward=WalkForward())
-    scope: Any = None
-    context_data: Any = None
-    deployment: Any = None
+    scope: Kept = None
+    context_data: Kept = None
+    deployment: Kept = None
 
     @model_validator(mode="before")
     @classmethod

@@ -30,6 +30,15 @@ BARRIERS = {"pt_multiplier": 2.0, "sl_multiplier": 1.0, "max_holding_period": 20
 OLD_BARRIERS = {"profit_target_atr": 2.0, "stop_loss_atr": 1.0, "max_holding_bars": 20, "atr_period": 14}
 RECURRENT = {"sequence_length": 20, "hidden_size": 32, "num_layers": 2, "dropout": 0.1}
 
+
+def nested(levels: int) -> Any:
+    """So many mappings in each other."""
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 LOADS: dict[str, dict[str, Any]] = {
     "the example": whole(),
     "several symbols": changed(training_data__symbols={"mode": "multi_symbol", "list": ["AAPL", "EUR/USD"]}),
@@ -60,7 +69,7 @@ LOADS: dict[str, dict[str, Any]] = {
     "an optimizer": changed(training__optimizer="sgd", training__momentum=0.9, training__weight_decay=1e-4),
     "class weights": changed(training__class_weights=[1.0, 0.5, 1.0], training__device="cuda:1"),
     "learnt memberships": changed(model__learn_memberships=True),
-    "kept keys": changed(scope="x", context_data={"a": [1]}, deployment={"b": {}}),
+    "kept keys": changed(scope="x", context_data={"a": [1]}, deployment=nested(30)),
     "every indicator": changed(indicators={f"one_{kind}": {"type": kind} for kind in CATALOGUE})
     | {"fuzzy_sets": {}, "nn_inputs": [{"raw_indicator": "one_aroon.down", "normalization": "zscore"}]},
 }
@@ -138,6 +147,8 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"fuzzy_sets__macd_trend__bullish__params": [1]}, "fuzzy_sets.macd_trend.bullish.params", "parameters"),
     ({"nn_inputs__0__fuzzy_set": "rsi_momentun"}, "nn_inputs.0.fuzzy_set", "rsi_momentum"),
     ({"nn_inputs__0__fuzzyset": "x"}, "nn_inputs.0.fuzzyset", "fuzzy_set"),
+    ({"scope": nested(31)}, "scope", None),
+    ({"deployment": {"a": [nested(30_000)]}}, "deployment", None),
     ({"nn_inputs__1__timeframes": ["1h"]}, "nn_inputs.1.timeframes.0", None),
     ({"nn_inputs__1__timeframes": "every"}, "nn_inputs.1.timeframes", None),
     ({"nn_inputs__2__normalization": None}, "nn_inputs.2", None),
