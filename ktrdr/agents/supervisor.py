@@ -47,6 +47,7 @@ class SessionSupervisor:
         self._woken = asyncio.Event()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_doubt: Operation | None = None  # the database went away while this was claimed
 
     def wake(self) -> None:
         """Look for PENDING sessions now."""
@@ -77,6 +78,7 @@ class SessionSupervisor:
                 task.cancel()
 
     async def _claim_all(self) -> None:
+        await self._settle_doubt()
         kinds = (OperationType.AGENT_RESEARCH, *(() if self._means is None else (OperationType.CAMPAIGN,)))
         async with self._database.read() as tx:
             waiting = [
@@ -87,12 +89,31 @@ class SessionSupervisor:
         for operation in reversed(waiting):  # the list is newest first; sessions start oldest first
             if operation.owner != self._instance:
                 continue
-            async with self._database.transaction() as tx:
-                if not await tx.instances.holds(self._instance, self._holder):
-                    return  # stopped for long, it has a successor: what that one resumed is not ours
-                claimed = await tx.operations.claim(operation.operation_id, self._instance, None, None)
+            try:
+                async with self._database.transaction() as tx:
+                    if not await tx.instances.holds(self._instance, self._holder):
+                        return  # stopped for long, it has a successor: what that one resumed is not ours
+                    claimed = await tx.operations.claim(operation.operation_id, self._instance, None, None)
+            except DatabaseUnavailable:
+                self._in_doubt = operation
+                raise
             if claimed is not None:
                 self._start(claimed)
+
+    async def _settle_doubt(self) -> None:
+        """A claim may have been committed though its answer was lost: then nobody runs what is RUNNING.
+
+        The look takes the row's lock, and so waits for a commit that the server is still at.
+        """
+        if self._in_doubt is None:
+            return
+        async with self._database.transaction() as tx:
+            found = await tx.operations.locked(self._in_doubt.operation_id)
+            mine = await tx.instances.holds(self._instance, self._holder)
+        claimed = found.status is Status.RUNNING and found.attempt == self._in_doubt.attempt + 1
+        self._in_doubt = None
+        if claimed and mine:
+            self._start(found)
 
     def _start(self, operation: Operation) -> None:
         bench = Workbench(self._database, operation, self._thresholds, self._catalog, self._stop, self._llm)

@@ -4,7 +4,8 @@ providers' own libraries and real HTTP."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +19,11 @@ from ktrdr.api.schemas import StatusData
 from ktrdr.checkpointing.schemas import CheckpointType
 from ktrdr.data.catalog import Catalog
 from ktrdr.domain.calls import Answer, CallStatus, Limits, NewCall
-from ktrdr.domain.errors import BudgetExhausted, StepFailed
+from ktrdr.domain.errors import BudgetExhausted, DatabaseUnavailable, StepFailed
 from ktrdr.domain.operations import Operation
 from ktrdr.domain.sessions import GateThresholds, TriggerReason
 from ktrdr.persistence.tables import campaign_sessions, campaigns, db_midnight, llm_calls
-from ktrdr.persistence.unit_of_work import Database
+from ktrdr.persistence.unit_of_work import Database, Transaction
 from tests.contract.support import insert, setup
 from tests.provider.journalled import SESSION, attempt, calls, converse, model_over, three_steps
 from tests.provider.replies import Asked, Call, Reply, Say
@@ -30,6 +31,23 @@ from tests.provider.server import FakeProvider
 
 THRESHOLDS = GateThresholds(0.35, 0.0, 0.5, 10)
 pytestmark = pytest.mark.anyio
+
+
+class Forgetful(Database):
+    """A database that goes away right after one of its commits, before it has said so."""
+
+    def __init__(self, url: str, lost: int) -> None:
+        super().__init__(url)
+        self.commits = 0
+        self._lost = lost
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        async with super().transaction() as tx:
+            yield tx
+        self.commits += 1
+        if self.commits == self._lost:
+            raise DatabaseUnavailable("the connection was cut")
 
 
 async def statuses(database: Database) -> list[str]:
@@ -220,6 +238,26 @@ async def test_an_attempt_that_was_replaced_writes_nothing(database: Database) -
         assert fenced.value.why is Interruption.FENCED
         rows = await calls(database)
         assert [(one.attempt, one.status.value) for one in rows] == [(1, "LOST"), (2, "RECORDED")]
+
+
+@pytest.mark.parametrize("lost", [3, 4])
+async def test_a_commit_whose_answer_is_lost_was_made(
+    database: Database, database_url: str, lost: int
+) -> None:
+    """Of the second call's reservation or of its answer: the attempt goes on, and nothing is asked twice."""
+    forgetful = Forgetful(database_url, lost)
+    with FakeProvider(three_steps) as provider:
+        llm = model_over(forgetful, provider)
+        operation = await attempt(database)
+        said = ""
+        while not said:
+            with suppress(DatabaseUnavailable):  # waited out by the attempt, which asks anew
+                said = await converse(llm.for_call(operation, "design"))
+        assert "11" in said
+        assert len(provider.served) == 3
+    assert forgetful.commits > lost
+    assert await statuses(database) == ["RECORDED", *(["LOST"] if lost == 3 else []), *["RECORDED"] * 2]
+    await forgetful.close()
 
 
 async def test_a_call_is_ended_once(database: Database) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.data.catalog import Catalog
+from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import OperationType, Status
 from ktrdr.domain.sessions import GateThresholds
-from ktrdr.persistence.unit_of_work import Database
+from ktrdr.persistence.unit_of_work import Database, Transaction
 from tests.contract.support import get, insert
 
 pytestmark = pytest.mark.anyio
@@ -36,3 +39,46 @@ async def test_who_lost_the_name_claims_nothing(database: Database) -> None:
         await asyncio.wait_for(run(woken, Status.FAILED), 0.5)
     assert (await get(database, "op_1")).status is Status.PENDING
     await asyncio.wait_for(run(successor, Status.FAILED), 5.0)  # claimed; it has no checkpoint
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_claim_whose_answer_is_lost_is_run(
+    database: Database, database_url: str, committed: bool
+) -> None:
+    """Whether it was committed or not, the operation is claimed once and does not stay RUNNING for ever."""
+    await insert(database, "op_1", OperationType.AGENT_RESEARCH, is_backend_local=True, owner="me")
+    async with database.transaction() as tx:
+        await tx.instances.acquire("me", "holder", 15.0)
+    away = Away(database_url, committed)
+    catalog, thresholds = Catalog(None), GateThresholds(0.0, -10.0, 1.0, 0)
+    supervisor = SessionSupervisor(away, "me", thresholds, catalog, holder="holder")
+    running = asyncio.create_task(supervisor.run())
+    try:
+        async with asyncio.timeout(10.0):
+            while (await get(database, "op_1")).status is not Status.FAILED:  # it has no checkpoint
+                await asyncio.sleep(0.05)
+    finally:
+        await supervisor.stop()
+        await running
+        await away.close()
+    assert (await get(database, "op_1")).attempt == 1
+
+
+class Away(Database):
+    """A database that goes away in its first commit: right after it, or right before."""
+
+    def __init__(self, url: str, committed: bool) -> None:
+        super().__init__(url)
+        self._committed = committed
+        self._came = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        self._came += 1
+        first = self._came == 1
+        async with super().transaction() as tx:
+            yield tx
+            if first and not self._committed:
+                raise DatabaseUnavailable("the connection was cut")
+        if first:
+            raise DatabaseUnavailable("the connection was cut")

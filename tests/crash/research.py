@@ -7,15 +7,18 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
+from tests.crash.ledger import Paid
 from tests.crash.seam import sitecustomize as seam
+from tests.crash.thinkers import Thinker
 from tests.integration.backend import Backend, workers_of
-from tests.integration.strategies import OPEN_GATES, SMALL
+from tests.integration.strategies import OPEN_GATES
 
 SEED = 11
 SEAM = Path(seam.__file__).parent
@@ -25,23 +28,27 @@ LOST = (
     "Worker became unavailable - no checkpoint available",
     "The worker was killed before it began",
 )
-SESSION_SECONDS = 240.0
+SESSION_SECONDS = 360.0
 PHASES = ("DESIGNING", "TRAINING", "BACKTESTING", "ASSESSING", "COMPLETED")
-STRATEGY = {
-    **SMALL,
-    "training": {**SMALL["training"], "epochs": 150},
-}  # some three seconds: periodic checkpoints
 
+T = TypeVar("T")
 Point = tuple[int, str]
 Plan = Mapping[str, Sequence[Point]]
 
 
 @dataclass(frozen=True)
 class Blow:
-    """A kill at an instant: so many seconds after the session was last set going."""
+    """A kill at an instant: so many seconds after the session was last set going, or as soon as so many
+    requests have come to its model, with the last of them on its way."""
 
     victim: str  # backend, worker, both, or database
-    seconds: float
+    seconds: float = 0.0
+    requests: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.victim} " + (
+            f"at request {self.requests}" if self.requests else f"after {self.seconds:.2f} s"
+        )
 
 
 @dataclass
@@ -53,6 +60,13 @@ class Outcome:
     kills: list[str] = field(default_factory=list)
     resumes: int = 0
     seconds: float = 0.0
+    shown_usd: Sequence[float] = ()  # its spend, wherever the API gives it
+    paid: Paid = field(default_factory=Paid)
+
+    def equals(self, other: Outcome) -> bool:
+        """The same was found, and a model was asked the same."""
+        mine = (self.fingerprint, self.computed, self.paid.asked)
+        return mine == (other.fingerprint, other.computed, other.paid.asked)
 
 
 class Research:
@@ -61,21 +75,21 @@ class Research:
     def __init__(
         self,
         backend: Backend,
+        thinker: Thinker,
         *,
         plan: Plan | None = None,
         blows: Sequence[Blow] = (),
         crash_database: Callable[[], None] | None = None,
     ) -> None:
         self.backend = backend
+        self._thinker = thinker
         self._blows = list(blows)
         self._crash_database = crash_database
         self._struck: list[str] = []
         self._resumes = 0
         self._set_going = time.monotonic()
         self._operation_id: str | None = None
-        self._session = (
-            "/agent/sessions/?"  # PostgreSQL counts a number also for a trigger that was rolled back
-        )
+        self._session_id = 0  # PostgreSQL counts a number also for a trigger that was rolled back
         self._restarted = False
         self._finished: dict[str, Mapping[str, Any]] = {}  # children that were seen COMPLETED
         self._furthest = 0
@@ -83,28 +97,34 @@ class Research:
         folder.mkdir(parents=True)
         (folder / seam.PLAN).write_text(json.dumps(plan or {}))
         known = os.environ.get("PYTHONPATH", "")
-        backend.environment |= {**OPEN_GATES, "PYTHONPATH": f"{SEAM}:{known}".rstrip(":")}
+        backend.environment |= {
+            **OPEN_GATES,
+            **thinker.environment(backend.home),
+            "PYTHONPATH": f"{SEAM}:{known}".rstrip(":"),
+        }
 
     def drive(self) -> Outcome:
         """Start, trigger, restart and resume until it is COMPLETED; every invariant is checked on the way."""
         begun = time.monotonic()
-        done: Mapping[str, Any] | None = None
-        while done is None:
+        outcome = self.outliving(self._step)
+        outcome.seconds = time.monotonic() - begun
+        return outcome
+
+    def outliving(self, step: Callable[[], T | None]) -> T:
+        """Take a step until it answers something; a backend that dies meanwhile is started again."""
+        begun = time.monotonic()
+        while True:
             assert time.monotonic() - begun < SESSION_SECONDS, (
-                f"not COMPLETED; {self.kills()}; {self.backend.log()}"
+                f"not done; {self.kills()}; {self.backend.log()}"
             )
             if self.backend.process is None or self.backend.process.poll() is not None:
                 self._start()
                 continue
-            self._strike_if_due()
-            try:
-                done = self._step()
-            except httpx.TransportError:  # it has died, or is about to be seen dead
-                done = None
+            with suppress(httpx.TransportError):  # it has died, or is about to be seen dead
+                done = step()
+                if done is not None:
+                    return done
             time.sleep(0.02)
-        outcome = self._outcome(done)
-        outcome.seconds = time.monotonic() - begun
-        return outcome
 
     def kills(self) -> list[str]:
         """What was killed, and where."""
@@ -123,27 +143,36 @@ class Research:
             assert time.monotonic() - self._set_going < 60.0, f"not ready; {self.backend.log()}"
             try:
                 if self.backend.client.get("/ready").status_code == 200:
+                    self._set_going = time.monotonic()  # what a start takes leaves no less to be struck
                     return
             except httpx.TransportError:
                 time.sleep(0.02)
 
     def _strike_if_due(self) -> None:
-        if not self._blows or time.monotonic() - self._set_going < self._blows[0].seconds:
+        if not self._blows:
             return
-        blow = self._blows.pop(0)
-        self._struck.append(f"{blow.victim} after {blow.seconds:.2f} s")
+        blow = self._blows[0]
+        if time.monotonic() - self._set_going < blow.seconds or self._thinker.arrived < blow.requests:
+            return
+        self._blows.pop(0)
+        workers = workers_of(self.backend.home) if blow.victim in ("worker", "both") else []
+        if blow.victim == "worker" and not workers:
+            return  # there is none at this instant: nothing was killed
+        if blow.victim == "both" and not workers:
+            blow = replace(blow, victim="backend")
+        self._struck.append(str(blow))
         self._set_going = time.monotonic()
-        if blow.victim in ("worker", "both"):
-            for worker in workers_of(self.backend.home):
-                worker.kill()
+        for worker in workers:
+            worker.kill()
         if blow.victim in ("backend", "both"):
             self.backend.kill()
         if blow.victim == "database":
             assert self._crash_database is not None
             self._crash_database()
 
-    def _step(self) -> Mapping[str, Any] | None:
-        """One look at the session, and what a user would do next; the operation once it is COMPLETED."""
+    def _step(self) -> Outcome | None:
+        """One look at the session, and what a user would do next; its outcome once it is COMPLETED."""
+        self._strike_if_due()
         if self._operation_id is None:
             self._begin()
             return None
@@ -153,11 +182,12 @@ class Research:
         assert answer.status_code == 200, answer.text
         found: Mapping[str, Any] = answer.json()["data"]
         self._look_at_session()
+        self._thinker.look(self.backend, self._session_id)
         if self._restarted:
             self._look_after_restart(found)
             self._restarted = False
         if found["status"] == "COMPLETED":
-            return found
+            return self._outcome(found)
         if found["status"] in ("FAILED", "CANCELLED"):
             self._resume(found)
         return None
@@ -172,8 +202,8 @@ class Research:
         if known:
             self._know(known[0])
             return
-        body = {"trigger_reason": "start_new_cycle", "seed": SEED, "strategy": STRATEGY, "dataset": "nasdaq"}
-        answer = self.backend.client.post("/agent/trigger", json=body)
+        body = {"trigger_reason": "start_new_cycle", "seed": SEED, "dataset": "nasdaq"}
+        answer = self.backend.client.post("/agent/trigger", json={**body, **self._thinker.asked})
         if answer.status_code == 503:
             return
         assert answer.status_code == 202, answer.text
@@ -183,11 +213,11 @@ class Research:
 
     def _know(self, session: Mapping[str, Any]) -> None:
         self._operation_id = session["operation_id"]
-        self._session = f"/agent/sessions/{session['session_id']}"
+        self._session_id = session["session_id"]
 
     def _look_at_session(self) -> None:
         """A phase that was reached stays reached, and a child that was finished is never touched again."""
-        answer = self.backend.client.get(self._session)
+        answer = self.backend.client.get(f"/agent/sessions/{self._session_id}")
         if answer.status_code == 503:
             return
         assert answer.status_code == 200, answer.text
@@ -214,8 +244,12 @@ class Research:
             assert set(kept.values()) <= {"intact"}, kept
 
     def _resume(self, found: Mapping[str, Any]) -> None:
-        message = str(found["error_message"])
-        assert message == RESTARTED or any(lost in message for lost in LOST), message
+        if self._thinker.caused(found):
+            if not self._thinker.mend(self.backend, self._session_id, found):
+                return
+        else:
+            message = str(found["error_message"])
+            assert message == RESTARTED or any(lost in message for lost in LOST), message
         answer = self.backend.resume(str(self._operation_id))
         if answer.status_code == 503:
             return
@@ -224,8 +258,14 @@ class Research:
         self._set_going = time.monotonic()
 
     def _outcome(self, done: Mapping[str, Any]) -> Outcome:
-        session = self.backend.get(self._session)
-        return Outcome(done["result"]["fingerprint"], computed(session), self.kills(), self._resumes)
+        session = self.backend.get(f"/agent/sessions/{self._session_id}")
+        return Outcome(
+            done["result"]["fingerprint"],
+            computed(session),
+            self.kills(),
+            self._resumes,
+            shown_usd=self._thinker.shown(self.backend, self._session_id),
+        )
 
 
 def computed(session: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,7 +275,7 @@ def computed(session: Mapping[str, Any]) -> dict[str, Any]:
     results["training_result"]["model"] = results["training_result"]["model"]["files"]
     for name in names[1:]:
         results[name]["report"] = results[name]["report"]["files"]
-    kept = ("strategy_config", "gates", "assessment", "result_fingerprint")
+    kept = ("strategy_config", "research_notes", "gates", "assessment", "result_fingerprint")
     return {**results, **{name: session[name] for name in kept}}
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.crash.research import Blow, Outcome, every_point
 from tests.crash.script import ROLES, VICTIMS
 from tests.crash.theatre import DATABASES, Theatre
+from tests.provider.sessions import DESIGN_REQUESTS
 
 Rehearsal = tuple[Outcome, dict[str, list[str]]]
 
@@ -35,4 +36,22 @@ def test_a_session_that_is_killed_again_and_again_finds_the_same(rehearsal: Rehe
     finally:
         theatre.close()
     assert len(outcome.kills) >= len(blows)
-    assert (outcome.fingerprint, outcome.computed) == (whole.fingerprint, whole.computed)
+    assert outcome.equals(whole)
+
+
+def test_what_a_model_thought_is_paid_once(rehearsal: Rehearsal) -> None:
+    """Killed in the middle of its design, it computes what was computed without a model."""
+    whole, _ = rehearsal
+    chosen = random.Random(1)
+    theatre = Theatre(chosen.choice(DATABASES))
+    blows = [Blow("backend", requests=chosen.randint(1, DESIGN_REQUESTS))]
+    try:
+        outcome = theatre.play(blows=blows, hash_seed=1, thinker="model")
+    finally:
+        theatre.close()
+    assert len(outcome.kills) == len(blows)
+    assert (outcome.paid.requests, outcome.paid.again, outcome.paid.lost) == (DESIGN_REQUESTS + 2, 1, 1)
+    thought = ("assessment", "research_notes", "result_fingerprint")
+    for name in whole.computed.keys() - {*thought}:
+        assert outcome.computed[name] == whole.computed[name], name
+    assert outcome.computed["assessment"]["summary"] == whole.computed["assessment"]["summary"]

@@ -85,6 +85,7 @@ class Served:
     status: int  # 0: it was never answered
     input_tokens: int
     output_tokens: int
+    arrived_at: float  # by the clock of this machine
 
     @property
     def paid(self) -> bool:

@@ -98,6 +98,7 @@ class FakeProvider:
         raw = handler.rfile.read(int(handler.headers.get("content-length") or 0))
         with self._lock:
             self.arrived += 1
+        arrived_at = time.time()
         asked = _asked(handler.path, json.loads(raw))
         if asked is None:
             _send(handler, 404, {"error": {"message": f"no such path {handler.path}"}})
@@ -105,29 +106,38 @@ class FakeProvider:
         with self._lock:
             reply: Reply = self._first.pop(0) if self._first else self.script(asked)
         tokens = max(1, len(raw) // 4)
-        self._reply(handler, asked, reply, tokens)
+        self._reply(handler, asked, reply, tokens, arrived_at)
 
-    def _reply(self, handler: BaseHTTPRequestHandler, asked: Asked, reply: Reply, tokens: int) -> None:
+    def _reply(
+        self, handler: BaseHTTPRequestHandler, asked: Asked, reply: Reply, tokens: int, arrived_at: float
+    ) -> None:
         if isinstance(reply, Refuse):
-            self._count(handler, asked, reply.status, (0, 0))
+            self._count(handler, asked, reply.status, (0, 0), arrived_at)
             headers = {} if reply.retry_after is None else {"retry-after": f"{reply.retry_after:g}"}
             _send(handler, reply.status, ERRORS[asked.protocol](reply), headers)
             return
         if isinstance(reply, Drop):
-            self._count(handler, asked, 0, (tokens, 1))
+            self._count(handler, asked, 0, (tokens, 1), arrived_at)
             handler.close_connection = True
             return
         usage = (tokens, reply.output_tokens or _output_tokens(reply))
-        self._count(handler, asked, 200, usage)  # what is begun is billed, whoever hears the answer
+        self._count(
+            handler, asked, 200, usage, arrived_at
+        )  # what is begun is billed, whoever hears the answer
         time.sleep(reply.delay)
         _send(handler, 200, REPLIES[asked.protocol](asked, reply, usage))
 
     def _count(
-        self, handler: BaseHTTPRequestHandler, asked: Asked, status: int, usage: tuple[int, int]
+        self,
+        handler: BaseHTTPRequestHandler,
+        asked: Asked,
+        status: int,
+        usage: tuple[int, int],
+        arrived_at: float,
     ) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         with self._lock:
-            self.served.append(Served(asked, headers, status, *usage))
+            self.served.append(Served(asked, headers, status, *usage, arrived_at))
 
 
 def _asked(path: str, body: Mapping[str, Any]) -> Asked | None:

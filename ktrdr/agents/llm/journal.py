@@ -137,12 +137,16 @@ class Journal:
         return None if mine.cancel_requested_at is None else Interruption.CANCEL
 
     async def _ended(self, end: Callable[[Transaction], Awaitable[bool]]) -> None:
-        """Write how a call ended, as soon as the database takes it."""
+        """Write how a call ended, as soon as the database takes it.
+
+        Only the next attempt gives up a call of this one. As long as there is none, a call that has ended
+        was ended by us, in a commit whose answer was lost.
+        """
         while True:
             try:
                 async with self._database.transaction() as tx:
                     if not await end(tx):
-                        raise Interrupted(Interruption.FENCED)
+                        await self._own(tx)
                     return
             except DatabaseUnavailable as outage:
                 log.warning("%s: an answer waits for the database: %s", self._operation.operation_id, outage)
