@@ -147,6 +147,13 @@ def test_a_kill_at_any_commit_repeats_the_call_in_flight_only(database_url: str)
                 assert judge(watched, provider) == (repeated or reserved), (boundary, when)
 
 
+def timed(conversation: Lives, words: str) -> tuple[float, int, str | None]:
+    """A life's seconds, its exit status and what it said."""
+    begun = time.monotonic()
+    status, said = conversation.live(words)
+    return time.monotonic() - begun, status, said
+
+
 @pytest.mark.timeout(900)
 def test_a_hundred_kills_at_any_instant(database_url: str) -> None:
     """The ledger is the provider's own count, the calls in flight apart."""
@@ -154,19 +161,21 @@ def test_a_hundred_kills_at_any_instant(database_url: str) -> None:
     with staged(database_url) as (watched, provider, conversation):
         kills = lost = paid = sessions = 0
         watched.begin("timed")
-        begun = time.monotonic()
-        assert conversation.live("timed whole")[0] == 0
-        longest = time.monotonic() - begun
+        longest, status, _ = timed(conversation, "timed whole")
+        assert status == 0
         judge(watched, provider)
         while kills < KILLS:
             watched.begin(f"session{sessions}")
             sessions += 1
-            status, said = -9, None
+            lives, status, said = 0, -9, None
             while status == -9:
                 word = f"instant {chosen.uniform(0.1, 0.9 * longest):.3f}" if kills < KILLS else "whole"
-                status, said = conversation.live(f"{watched.operation_id} {word}")
+                seconds, status, said = timed(conversation, f"{watched.operation_id} {word}")
                 kills += status == -9
+                lives += 1
             assert status == 0
+            if lives == 1:  # too fast to be killed: the machine has become quicker
+                longest = seconds
             assert said is not None
             assert said.startswith("all ['2', '4', '6', '8']all ['2', '4', '6', '8']"), said
             paid += len(provider.paid)

@@ -19,7 +19,7 @@ def test_twenty_interruptions_change_nothing(sqlite_backend: BackendFactory) -> 
     assert {point.way for point in at} == set(WAYS)
     whole = sqlite_backend("whole")
     whole.start()
-    strategy = dropping(800)  # some twenty seconds
+    strategy = dropping(2000)  # some twenty seconds
     wanted = uninterrupted(whole, strategy)
     whole.close()
     hit = sqlite_backend("hit")
