@@ -21,7 +21,7 @@ from ktrdr.checkpointing.artifacts import delete_all, delete_older, generations
 from ktrdr.checkpointing.schemas import CheckpointType, Manifest, StoredCheckpoint
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.fingerprints import Fingerprint
-from ktrdr.domain.operations import WORKER_LEASE_SECONDS, Event, Operation, Progress
+from ktrdr.domain.operations import TRANSITIONS, WORKER_LEASE_SECONDS, Event, Operation, Progress, Status
 from ktrdr.persistence.unit_of_work import Database
 
 log = logging.getLogger(__name__)
@@ -147,18 +147,27 @@ class Recorder:
     async def _claim(self, operation_id: str, owner: str, executor_ref: str) -> Claimed | None:
         """Waits, bounded, for a database that can't be reached: a network may lag behind its hosts."""
         deadline = self._loop.time() + CLAIM_SECONDS
+        in_doubt = False
         while True:
             try:
-                return await self._claim_once(operation_id, owner, executor_ref)
+                return await self._claim_once(operation_id, owner, executor_ref, in_doubt)
             except DatabaseUnavailable as outage:
                 if self._loop.time() > deadline or self._told_to_end():
                     raise
+                in_doubt = True
                 log.warning("the claim waits for the database: %s", outage.message)
                 await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    async def _claim_once(self, operation_id: str, owner: str, executor_ref: str) -> Claimed | None:
+    async def _claim_once(
+        self, operation_id: str, owner: str, executor_ref: str, in_doubt: bool
+    ) -> Claimed | None:
+        """`in_doubt`: an earlier try may have been committed though its answer was lost. Then it is ours."""
         async with self._database.transaction() as tx:
             operation = await tx.operations.claim(operation_id, owner, executor_ref, WORKER_LEASE_SECONDS)
+            if operation is None and in_doubt:
+                found = await tx.operations.find(operation_id)
+                if found and found.status is Status.RUNNING and found.executor_ref == executor_ref:
+                    operation = found
             if operation is None:
                 return None
             stored = await tx.checkpoints.get(operation_id)
@@ -245,15 +254,18 @@ class Recorder:
             with self._lock:
                 self._pointer = last
         deadline = self._loop.time() + OUTAGE_SECONDS
+        in_doubt = False
         while True:
             try:
-                return await self._finish_once(event, outcome)
+                return await self._finish_once(event, outcome, in_doubt)
             except DatabaseUnavailable:
                 if self._loop.time() > deadline:
                     raise
+                in_doubt = True
                 await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    async def _finish_once(self, event: Event, outcome: Mapping[str, Any]) -> bool:
+    async def _finish_once(self, event: Event, outcome: Mapping[str, Any], in_doubt: bool) -> bool:
+        """`in_doubt`: as for a claim."""
         operation = self._claimed()
         with self._lock:
             pointer = self._pointer
@@ -262,6 +274,9 @@ class Recorder:
                 await self._save(tx, pointer)
             await tx.operations.advance(operation.operation_id, operation.attempt, self._shown())
             done = await tx.operations.finish(operation.operation_id, operation.attempt, event, **outcome)
+            if not done and in_doubt:
+                found = await tx.operations.get(operation.operation_id)
+                done = (found.attempt, found.status) == (operation.attempt, TRANSITIONS[event].target)
             if done and event is Event.COMPLETE:
                 await tx.checkpoints.delete(operation.operation_id)
         if done and event is Event.COMPLETE:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from ktrdr.agents.session_setup import SessionSetup
 from ktrdr.data.catalog import Catalog
+from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.fingerprints import Fingerprint
 from ktrdr.domain.operations import NewOperation, Operation, OperationType
 from ktrdr.domain.sessions import GateThresholds
-from ktrdr.persistence.unit_of_work import Database
+from ktrdr.persistence.unit_of_work import Database, Transaction
 
 GATES = GateThresholds(0.0, -10.0, 1.0, 0)  # whatever was found passes them
 FINGERPRINT = Fingerprint(strategy="s", data="d", code="c", settings="x")
@@ -57,3 +60,23 @@ async def requeue(database: Database, operation_id: str) -> bool:
 async def get(database: Database, operation_id: str) -> Operation:
     async with database.read() as tx:
         return await tx.operations.get(operation_id)
+
+
+class Away(Database):
+    """A database that goes away in its first commit, or that of another number: right after it, or before."""
+
+    def __init__(self, url: str, committed: bool, at: int = 1) -> None:
+        super().__init__(url)
+        self._committed = committed
+        self._left = at
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        self._left -= 1
+        away = self._left == 0
+        async with super().transaction() as tx:
+            yield tx
+            if away and not self._committed:
+                raise DatabaseUnavailable("the connection was cut")
+        if away:
+            raise DatabaseUnavailable("the connection was cut")

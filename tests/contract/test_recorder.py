@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ktrdr.checkpointing.artifacts import generations, write_generation
 from ktrdr.checkpointing.schemas import CheckpointType, TrainingCheckpointState
 from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import Event, NewOperation, OperationType, Status
 from ktrdr.persistence.unit_of_work import Database
 from ktrdr.workers.recorder import Claimed, Pointer, Recorder
-from tests.contract.support import FINGERPRINT
+from tests.contract.support import FINGERPRINT, Away
 
 ROUNDS = 40
 BOUND_SECONDS = 20.0
@@ -79,7 +81,7 @@ def test_a_claim_waits_for_the_database(
     outages = iter([DatabaseUnavailable("away"), DatabaseUnavailable("away"), None])
     claim_once = Recorder._claim_once
 
-    async def claim(recorder: Recorder, *names: str) -> Claimed | None:
+    async def claim(recorder: Recorder, *names: Any) -> Claimed | None:
         if outage := next(outages):
             raise outage
         return await claim_once(recorder, *names)
@@ -101,3 +103,46 @@ def test_a_worker_that_is_told_to_end_does_not_wait_for_a_claim(tmp_path: Path) 
     with pytest.raises(DatabaseUnavailable):
         recorder.claim("op", "host", "local:host:1:0")
     recorder.close()
+
+
+def begun(url: str, artifacts: Path, *, committed: bool, at: int) -> tuple[Recorder, Claimed | None]:
+    """A worker whose database goes away in one of its commits, and what it claimed."""
+    create(url, ["op"])
+    recorder = Recorder(lambda: Away(url, committed, at), artifacts)
+    recorder.start()
+    return recorder, recorder.claim("op", "host", "local:host:1:0")
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_claim_whose_answer_is_lost_is_this_workers(
+    database_url: str, tmp_path: Path, committed: bool
+) -> None:
+    """Else it would leave, and a lease later a run that nothing ailed would be FAILED."""
+    recorder, claimed = begun(database_url, tmp_path, committed=committed, at=1)
+    recorder.close()
+    assert claimed is not None
+    assert claimed.operation.attempt == 1
+
+
+def test_a_claim_in_doubt_is_not_taken_from_another(database_url: str, tmp_path: Path) -> None:
+    recorder, claimed = begun(database_url, tmp_path, committed=True, at=1)
+    assert claimed is not None
+    other = Recorder(lambda: Away(database_url, committed=True), tmp_path)
+    other.start()
+    assert other.claim("op", "host", "local:host:2:0") is None
+    other.close()
+    recorder.close()
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_end_whose_answer_is_lost_is_this_workers(
+    database_url: str, tmp_path: Path, committed: bool
+) -> None:
+    """It cleans up behind itself, as after any other end."""
+    recorder, claimed = begun(database_url, tmp_path, committed=committed, at=2)
+    assert claimed is not None
+    write_generation(tmp_path, "op", {"tensors.safetensors": b"weights"})
+    assert recorder.finish(Event.COMPLETE, result={"accuracy": 0.5})
+    recorder.close()
+    assert status_of(database_url, "op") is Status.COMPLETED
+    assert generations(tmp_path, "op") == frozenset()

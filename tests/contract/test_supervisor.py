@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from ktrdr.agents.supervisor import SessionSupervisor
 from ktrdr.data.catalog import Catalog
-from ktrdr.domain.errors import DatabaseUnavailable
 from ktrdr.domain.operations import OperationType, Status
 from ktrdr.domain.sessions import GateThresholds
-from ktrdr.persistence.unit_of_work import Database, Transaction
-from tests.contract.support import get, insert
+from ktrdr.persistence.unit_of_work import Database
+from tests.contract.support import Away, get, insert
 
 pytestmark = pytest.mark.anyio
 
@@ -62,23 +59,3 @@ async def test_a_claim_whose_answer_is_lost_is_run(
         await running
         await away.close()
     assert (await get(database, "op_1")).attempt == 1
-
-
-class Away(Database):
-    """A database that goes away in its first commit: right after it, or right before."""
-
-    def __init__(self, url: str, committed: bool) -> None:
-        super().__init__(url)
-        self._committed = committed
-        self._came = 0
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        self._came += 1
-        first = self._came == 1
-        async with super().transaction() as tx:
-            yield tx
-            if first and not self._committed:
-                raise DatabaseUnavailable("the connection was cut")
-        if first:
-            raise DatabaseUnavailable("the connection was cut")
