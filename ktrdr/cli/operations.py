@@ -182,16 +182,20 @@ def resume(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would reuse and do anew, or why it can't be done.")
     ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     json: Json = False,
 ) -> None:
     """Go on from an operation's checkpoint."""
     from ktrdr.cli.client import Client
+    from ktrdr.cli.training import watched
 
     client = Client()
     if dry_run:
         previewed(client, operation_id, force, json)
-    else:
-        resumed(client, operation_id, force, json)
+        return
+    resumed(client, operation_id, force, json, watch)
+    if watch:
+        watched(client, operation_id, json)
 
 
 def cancelled(client: Any, operation_id: str, resume_command: str, json: bool) -> None:
@@ -219,16 +223,16 @@ def previewed(client: Any, operation_id: str, force: bool, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def resumed(client: Any, operation_id: str, force: bool, json: bool) -> None:
-    """Resume and say from where."""
+def resumed(client: Any, operation_id: str, force: bool, json: bool, watch: bool) -> None:
+    """Resume and say from where; nothing when it is followed as JSON, which is one value."""
     from ktrdr.cli import resumes
     from ktrdr.cli.render import as_json
 
     answer = client.post(f"/operations/{operation_id}/resume", force=force)
-    if json:
+    if not json:
+        resumes.resumed(_checkpoint(answer["resumed_from"]), answer)
+    elif not watch:
         as_json(answer)
-        return
-    resumes.resumed(_checkpoint(answer["resumed_from"]), answer)
 
 
 def _progress(one: Any) -> str:

@@ -197,6 +197,7 @@ def resume(
     session_id: Session = None,
     force: Annotated[bool, typer.Option("--force", help="Go on although the inputs changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would reuse and do anew.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     json: Json = False,
 ) -> None:
     """Go on from a session's checkpoint."""
@@ -204,8 +205,13 @@ def resume(
     from ktrdr.cli.operations import previewed, resumed
 
     client = Client()
-    operation_id = _known(client, session_id)["operation_id"]
-    previewed(client, operation_id, force, json) if dry_run else resumed(client, operation_id, force, json)
+    found = _known(client, session_id)
+    if dry_run:
+        previewed(client, found["operation_id"], force, json)
+        return
+    resumed(client, found["operation_id"], force, json, watch)
+    if watch:
+        _watch(client, found["session_id"], json)
 
 
 def _begun(client: Any, started: Any, watch: bool, json: bool) -> None:

@@ -95,12 +95,19 @@ def test_json_is_exactly_what_the_api_said(whole: Answers, ktrdr: Ktrdr, words: 
     assert (status, json.loads(out)) == (0, expected)
 
 
-@pytest.mark.parametrize("words", ["research watch", "research start --watch"])
+@pytest.mark.parametrize("words", ["research watch", "research start --watch", "research resume --watch"])
 def test_watching_under_json_prints_the_session_alone_and_tells_failure(
     whole: Answers, ktrdr: Ktrdr, words: str
 ) -> None:
     status, out, _ = ktrdr(*words.split(), "--json")
     assert (status, json.loads(out)) == (1, SESSION)
+
+
+@pytest.mark.parametrize("words", ["research resume", "operations resume research_1"])
+def test_a_resume_is_followed(whole: Answers, ktrdr: Ktrdr, words: str) -> None:
+    status, out, _ = ktrdr(*words.split(), "--watch")
+    assert (status, out.splitlines()[0]) == (1, "Resumed from TRAINING, training epoch 4.")
+    assert "Backend restarted - checkpoint available for resume" in out
 
 
 @pytest.mark.parametrize(
