@@ -24,11 +24,18 @@ from ktrdr.processes import is_alive
 
 RESTARTED = "Backend restarted - checkpoint available for resume"
 START_SECONDS = 30.0
+SAVED_SECONDS = 120.0
+# The training has saved so many more before a blow: it writes a checkpoint at the first, then every second.
+EPOCHS = 20
 Status = Mapping[str, Any]
 
 
 class NotSeen(Exception):
     """Something the demo promises did not happen."""
+
+
+class TooFast(Exception):
+    """This machine had trained the networks before they could be interrupted."""
 
 
 class Stage:
@@ -113,7 +120,11 @@ def run_demo(*, keep: bool, seed: int, prove: bool) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that finally runs
     stages: list[Stage] = []
     try:
-        interrupted = _interrupted(_stage(stages, home / "interrupted"), seed)
+        try:
+            interrupted = _interrupted(_stage(stages, home / "interrupted"), seed, EPOCHS)
+        except TooFast:
+            console.print("\n  The training was done before the blow. Once more, with a blow at once.")
+            interrupted = _interrupted(_stage(stages, home / "interrupted_at_once"), seed, 1)
         if prove:
             _prove(_stage(stages, home / "uninterrupted"), seed, interrupted)
     except (NotSeen, ApiError) as problem:
@@ -133,71 +144,79 @@ def _stage(stages: list[Stage], home: Path) -> Stage:
     return stages[-1]
 
 
-def _interrupted(stage: Stage, seed: int) -> Status:
-    """One session, two blows; returns the session as it completed."""
+def _interrupted(stage: Stage, seed: int, epochs: int) -> Status:
+    """One session, two blows, each when the training has saved so many more epochs; returns the session as
+    it completed. Raises TooFast when the training was done before."""
     _say("A research session", f"real NASDAQ bars 1999-2018, seed {seed}, no key, home {stage.home}")
     started = _trigger(stage, seed)
     operation_id, session_id = started["operation_id"], started["session_id"]
-    follow(stage.client, session_id, until=lambda status: _epoch(status) >= 20)
-    _first_blow(stage, operation_id, session_id)
-    reached = _epoch(stage.client.get("/agent/status", session_id=session_id))
-    follow(stage.client, session_id, until=lambda status: _epoch(status) >= reached + 150)
-    _second_blow(stage, operation_id, session_id)
+    follow(stage.client, session_id, until=lambda status: status["phase"] == "TRAINING")
+    kept = _first_blow(stage, operation_id, session_id, epochs)
+    _second_blow(stage, operation_id, session_id, kept, epochs)
     return _finish(stage, session_id)
 
 
-def _first_blow(stage: Stage, operation_id: str, session_id: int) -> None:
+def _first_blow(stage: Stage, operation_id: str, session_id: int, epochs: int) -> int:
+    """Backend and worker, once there is something to lose; the epoch that the training goes on from."""
     before = stage.client.get(f"/agent/sessions/{session_id}")
-    training = stage.training(operation_id)
-    _expect(before["phase"] == "TRAINING", f"the session was in {before['phase']}, not in TRAINING")
-    _say("Blow 1", "kill -9 to the backend, in TRAINING")
-    backend, worker = stage.kill(), worker_pid(training)
-    _expect(alive(training["executor_ref"]), f"the worker {worker} died with its backend")
-    console.print(f"  backend {backend} is gone; training worker {worker} goes on")
-    _restart_and_resume(stage, operation_id)
+    training = _saved(stage, operation_id, attempt=1, epoch=epochs)
+    worker = worker_pid(training)
+    _say("Blow 1", "kill -9 to the backend and to the training worker, in TRAINING")
+    backend = stage.kill()
+    if not alive(training["executor_ref"]):
+        raise TooFast
+    os.kill(worker, signal.SIGKILL)
+    console.print(f"  backend {backend} and worker {worker} are gone, at epoch {_kept(training)} or later")
+    kept = _restart_and_resume(stage, operation_id, lost_training=True)
     after = stage.client.get(f"/agent/sessions/{session_id}")
     _expect(after["strategy_config"] == before["strategy_config"], "the strategy was designed again")
     same = after["training_operation_id"] == before["training_operation_id"] == training["operation_id"]
     _expect(same, "the training was given another id")
-    reached = _epoch_of(training)
-    follow(stage.client, session_id, until=lambda status: _epoch(status) > reached)
+    console.print(f"  not repeated: design ({escape(after['strategy_config']['name'])})", soft_wrap=True)
+    return kept
+
+
+def _second_blow(stage: Stage, operation_id: str, session_id: int, kept: int, epochs: int) -> None:
+    """The backend alone: its worker goes on, and may be done before anybody asks again."""
+    training = _saved(stage, operation_id, attempt=2, epoch=kept + epochs)
+    reached, worker = _kept(training), worker_pid(training)
+    console.print(f"  training, attempt 2: on from {kept}, now at epoch {reached}")
+    _say("Blow 2", "kill -9 to the backend; its worker is left alone")
+    backend = stage.kill()
+    console.print(f"  backend {backend} is gone; training worker {worker} goes on")
+    _restart_and_resume(stage, operation_id)
+
+    def beyond(_: Status) -> bool:
+        now = stage.training(operation_id)
+        return now["status"] == "COMPLETED" or _epoch_of(now) > reached
+
+    follow(stage.client, session_id, until=beyond)
     now = stage.training(operation_id)
-    _expect(now["attempt"] == 1, "the training was started again")
-    _expect(_epoch_of(now) > reached, f"the training did not go on from epoch {reached}")
+    _expect(now["attempt"] == 2, "the training was started again")
+    _expect(beyond(now), f"the training did not go on from epoch {reached}")
     console.print(
-        f"  not repeated: design ({escape(after['strategy_config']['name'])}); same training "
-        f"{escape(now['operation_id'])}, {escape(now['progress']['message'])}",
+        f"  not repeated: design, training {escape(now['operation_id'])}: attempt {now['attempt']}, "
+        f"{escape(now['progress']['message'])}",
         soft_wrap=True,
     )
 
 
-def _second_blow(stage: Stage, operation_id: str, session_id: int) -> None:
-    training = stage.training(operation_id)
-    _expect(training["status"] == "RUNNING", f"the training was {training['status']} before the second blow")
-    worker = worker_pid(training)
-    _say("Blow 2", "kill -9 to the backend and to the training worker")
-    backend = stage.kill()
-    _expect(alive(training["executor_ref"]), f"the worker {worker} ended before the blow")
-    os.kill(worker, signal.SIGKILL)
-    console.print(
-        f"  backend {backend} and worker {worker} are gone, at epoch {_epoch_of(training)} or later"
-    )
-    kept = _restart_and_resume(stage, operation_id, lost_training=True)
-    seen: list[int] = []
+def _saved(stage: Stage, operation_id: str, *, attempt: int, epoch: int) -> Status:
+    """The running training as soon as it has saved this epoch, or a later one."""
+    deadline = time.monotonic() + SAVED_SECONDS
+    while time.monotonic() < deadline:
+        found = stage.training(operation_id)
+        if found["status"] == "COMPLETED":
+            raise TooFast
+        if found["attempt"] == attempt and found["status"] == "RUNNING" and _kept(found) >= epoch:
+            return found
+        time.sleep(0.02)
+    raise NotSeen(f"the training had not saved epoch {epoch} after {SAVED_SECONDS:.0f} s")
 
-    def beyond(_: Status) -> bool:
-        child = stage.training(operation_id)
-        if child["attempt"] == 2 and child["status"] == "RUNNING":
-            seen.append(_epoch_of(child))
-        return bool(seen) and seen[-1] > kept
 
-    follow(stage.client, session_id, until=beyond)
-    again = stage.training(operation_id)
-    _expect(again["attempt"] == 2, f"the training is at attempt {again['attempt']}, not 2")
-    _expect(bool(seen) and seen[-1] > kept, f"no epoch after {kept} was seen")
-    early = [epoch for epoch in seen if 0 < epoch < kept]  # 0: nothing reported yet
-    _expect(not early, f"the training began again: epoch {early[:1]} came after the checkpoint's {kept}")
-    console.print(f"  training, attempt 2, on from {kept}: {escape(again['progress']['message'])}")
+def _kept(training: Status) -> int:
+    """The epoch of a training's checkpoint."""
+    return int((training["checkpoint"] or {}).get("epoch") or 0)
 
 
 def _restart_and_resume(stage: Stage, operation_id: str, *, lost_training: bool = False) -> int:
@@ -213,7 +232,7 @@ def _restart_and_resume(stage: Stage, operation_id: str, *, lost_training: bool 
     if lost_training:
         child = stage.training(operation_id)
         _expect(child["status"] == "FAILED", f"the lost training is {child['status']}, not FAILED")
-        epoch = int((child["checkpoint"] or {}).get("epoch") or 0)
+        epoch = _kept(child)
         console.print(
             f"  training:      {coloured(child['status'])}  {escape(child['error_message'] or '')}",
             soft_wrap=True,
@@ -258,13 +277,6 @@ def _follow_to_end(stage: Stage, session_id: int) -> Status:
     _expect(ended["status"] == "COMPLETED", f"the session ended {ended['status']}: {ended['error_message']}")
     done: Status = stage.client.get(f"/agent/sessions/{session_id}")
     return done
-
-
-def _epoch(status: Status) -> int:
-    for child in status["children"]:
-        if child["operation_type"] == "training":
-            return _epoch_of(child)
-    return 0
 
 
 def _epoch_of(operation: Status) -> int:

@@ -46,10 +46,10 @@ def test_the_readme_lists_every_setting_and_no_other() -> None:
     assert listed == [name.upper() for name in Settings.model_fields]
 
 
-def test_continuous_integration_runs_the_test_command() -> None:
+def test_continuous_integration_runs_the_two_commands() -> None:
     lines = [line for line in text_of(".ci/run").splitlines() if line and not line.startswith("#")]
     assert lines[0] == "set -euo pipefail"
-    assert lines[-2:] == ["make test", "make test-ray"]
+    assert lines[-3:] == ["make demo", "make test", "make test-ray"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
