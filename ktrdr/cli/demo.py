@@ -159,7 +159,7 @@ def _interrupted(stage: Stage, seed: int, epochs: int) -> Status:
 def _first_blow(stage: Stage, operation_id: str, session_id: int, epochs: int) -> int:
     """Backend and worker, once there is something to lose; the epoch that the training goes on from."""
     before = stage.client.get(f"/agent/sessions/{session_id}")
-    training = _saved(stage, operation_id, attempt=1, epoch=epochs)
+    training = _saved(stage, operation_id, attempt=1, begun=0, epochs=epochs)
     worker = worker_pid(training)
     _say("Blow 1", "kill -9 to the backend and to the training worker, in TRAINING")
     backend = stage.kill()
@@ -178,12 +178,13 @@ def _first_blow(stage: Stage, operation_id: str, session_id: int, epochs: int) -
 
 def _second_blow(stage: Stage, operation_id: str, session_id: int, kept: int, epochs: int) -> None:
     """The backend alone: its worker goes on, and may be done before anybody asks again."""
-    training = _saved(stage, operation_id, attempt=2, epoch=kept + epochs)
+    training = _saved(stage, operation_id, attempt=2, begun=kept, epochs=epochs)
     reached, worker = _kept(training), worker_pid(training)
     console.print(f"  training, attempt 2: on from {kept}, now at epoch {reached}")
     _say("Blow 2", "kill -9 to the backend; its worker is left alone")
     backend = stage.kill()
-    console.print(f"  backend {backend} is gone; training worker {worker} goes on")
+    goes_on = "goes on" if alive(training["executor_ref"]) else "has just ended"
+    console.print(f"  backend {backend} is gone; training worker {worker} {goes_on}")
     _restart_and_resume(stage, operation_id)
 
     def beyond(_: Status) -> bool:
@@ -201,17 +202,20 @@ def _second_blow(stage: Stage, operation_id: str, session_id: int, kept: int, ep
     )
 
 
-def _saved(stage: Stage, operation_id: str, *, attempt: int, epoch: int) -> Status:
-    """The running training as soon as it has saved this epoch, or a later one."""
+def _saved(stage: Stage, operation_id: str, *, attempt: int, begun: int, epochs: int) -> Status:
+    """The running training as soon as it has saved so many epochs after the one that it began behind."""
     deadline = time.monotonic() + SAVED_SECONDS
     while time.monotonic() < deadline:
         found = stage.training(operation_id)
         if found["status"] == "COMPLETED":
             raise TooFast
-        if found["attempt"] == attempt and found["status"] == "RUNNING" and _kept(found) >= epoch:
-            return found
+        if found["attempt"] == attempt and found["status"] == "RUNNING":
+            early = 0 < _epoch_of(found) < begun  # 0: nothing reported yet
+            _expect(not early, f"the training began again: epoch {_epoch_of(found)} came after {begun}")
+            if _kept(found) >= begun + epochs:
+                return found
         time.sleep(0.02)
-    raise NotSeen(f"the training had not saved epoch {epoch} after {SAVED_SECONDS:.0f} s")
+    raise NotSeen(f"the training had not saved epoch {begun + epochs} after {SAVED_SECONDS:.0f} s")
 
 
 def _kept(training: Status) -> int:
